@@ -1,0 +1,21 @@
+/** One kind of change to source on load: closure capture, weaving. Editors run in the order they were added. */
+export interface SourceEditor {
+  readonly name: string;
+  /** Cheap test on URL and text before anything is parsed; must be false for almost all modules. */
+  wants(module: SourceModule): boolean;
+  /** Makes its edits through `module.edit` (a MagicString), keeping lines; returns false when it changed nothing. */
+  edit(module: ParsedModule): boolean;
+}
+
+/** JavaScript as it would run: types are already stripped (positions kept), decorators already lowered. */
+export interface SourceModule {
+  readonly url: string;
+  readonly format: 'module' | 'commonjs';
+  readonly source: string;
+}
+
+export interface ParsedModule extends SourceModule {
+  /** ESTree program from oxc-parser, `start`/`end` offsets in UTF-16 units of `source`. */
+  readonly program: import('oxc-parser').Program;
+  readonly edit: import('magic-string').default;
+}

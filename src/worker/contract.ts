@@ -1,0 +1,19 @@
+import type { TaskDescription } from '../protocol/task.ts';
+
+/** Gives a task's runner the shared blobs by content hash. All of a task's `commons` are there before `run` is called. */
+export type BlobSource = (hash: string) => Uint8Array;
+
+/**
+ * Who runs it? A worker is given its runners; it imports none (`js` comes from src/executor, `spark` from src/apache-spark).
+ */
+export interface TaskRunner {
+  readonly kind: string;
+  /**
+   * Runs one attempt to its result bytes. Rejects with the task's error; a task over `timeoutMs` or over its memory
+   * limit rejects with a coded error and leaves the runner usable.
+   */
+  run(task: TaskDescription, blobs: BlobSource): Promise<Uint8Array>;
+  /** Ends one task; its `run` rejects with SP_TASK_KILLED. Unknown ids are ignored. */
+  kill(taskId: number, reason: string): void;
+  close(): Promise<void>;
+}
