@@ -82,10 +82,18 @@ export interface WireError {
   readonly stack?: string | undefined;
   readonly code?: string | undefined;
   readonly remedy?: string | undefined;
+  /** The fields of a coded error; plain data only. */
+  readonly fields?: ErrorFields | undefined;
   readonly cause?: WireError | undefined;
 }
 
 const MAX_CAUSES = 8;
+
+function plainFields(fields: ErrorFields): ErrorFields {
+  const plain: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(fields)) plain[name] = typeof value === 'number' || typeof value === 'boolean' ? value : String(value);
+  return plain;
+}
 
 /** Error (or any thrown value) to plain data; bounded depth, so that a cycle of causes ends. */
 export function errorToWire(error: unknown, depth = 0): WireError {
@@ -97,6 +105,7 @@ export function errorToWire(error: unknown, depth = 0): WireError {
     stack: typeof e.stack === 'string' ? e.stack : undefined,
     code: typeof e.code === 'string' ? e.code : undefined,
     remedy: typeof e.remedy === 'string' ? e.remedy : undefined,
+    fields: SparkProxyError.is(error) ? plainFields(error.fields) : undefined,
     cause: e.cause === undefined || depth >= MAX_CAUSES ? undefined : errorToWire(e.cause, depth + 1),
   };
 }
@@ -109,7 +118,7 @@ export function errorFromWire(wire: WireError): Error {
   const cause = wire.cause === undefined ? undefined : errorFromWire(wire.cause);
   const known = wire.code !== undefined && table.has(wire.code);
   const error = known
-    ? new SparkProxyError(wire.code as string, wire.message, '', {}, cause)
+    ? new SparkProxyError(wire.code as string, wire.message, '', wire.fields ?? {}, cause)
     : new Error(wire.message, cause === undefined ? undefined : { cause });
   if (!known && wire.code !== undefined) Object.assign(error, { code: wire.code });
   if (!known) Object.defineProperty(error, 'name', { value: wire.name, configurable: true, writable: true });

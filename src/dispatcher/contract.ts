@@ -1,3 +1,4 @@
+import type { LeasedTask } from '../protocol/messages.ts';
 import type { StatusUpdate, TaskDescription, Blob } from '../protocol/task.ts';
 import type { Load, Registration } from '../registry/contract.ts';
 
@@ -15,7 +16,14 @@ export type DispatcherEvent =
   | { readonly type: 'workerBeat'; readonly now: number; readonly workerId: string; readonly load: Load }
   | { readonly type: 'workerLeft'; readonly now: number; readonly workerId: string; readonly reason: string }
   /** A status from a worker, fenced by the epoch under which it was leased. */
-  | { readonly type: 'status'; readonly now: number; readonly workerId: string; readonly application: string; readonly epoch: number; readonly update: StatusUpdate }
+  | {
+      readonly type: 'status';
+      readonly now: number;
+      readonly workerId: string;
+      readonly application: string;
+      readonly epoch: number;
+      readonly update: StatusUpdate;
+    }
   /** The worker lacks a blob it was believed to have. */
   | { readonly type: 'blobMissing'; readonly now: number; readonly workerId: string; readonly hash: string }
   | { readonly type: 'tick'; readonly now: number };
@@ -23,7 +31,14 @@ export type DispatcherEvent =
 /** What is to be done about it. The shell does it; the machine never does I/O. */
 export type DispatcherEffect =
   | { readonly type: 'send'; readonly workerId: string; readonly blobs: readonly string[]; readonly tasks: readonly LeasedTask[] }
-  | { readonly type: 'cancelOnWorker'; readonly workerId: string; readonly application: string; readonly taskId: number; readonly epoch: number; readonly reason: string }
+  | {
+      readonly type: 'cancelOnWorker';
+      readonly workerId: string;
+      readonly application: string;
+      readonly taskId: number;
+      readonly epoch: number;
+      readonly reason: string;
+    }
   /** To the application: state changes it must see, each terminal one exactly once per submission. */
   | { readonly type: 'report'; readonly application: string; readonly update: StatusUpdate }
   /** No worker is left to run these: the application runs them itself (degrade to internal). */
@@ -32,12 +47,7 @@ export type DispatcherEffect =
   /** Capacity changed: applications may launch more. */
   | { readonly type: 'capacity'; readonly slots: number; readonly credit: number };
 
-/** A task under lease: who may commit it is said by (taskId, epoch). */
-export interface LeasedTask {
-  readonly application: string;
-  readonly epoch: number;
-  readonly task: TaskDescription;
-}
+export type { LeasedTask };
 
 /**
  * The dispatcher as the reschedule layer sees it (embedded now, a service later).

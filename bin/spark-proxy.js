@@ -1,0 +1,13 @@
+#!/usr/bin/env node
+const [major, minor] = process.versions.node.split('.').map(Number);
+if (major < 22 || (major === 22 && minor < 15)) {
+  console.error(`spark-proxy needs Node 22.15 or newer; this is ${process.version}.`);
+  process.exit(1);
+}
+const { existsSync } = await import('node:fs');
+const built = new URL('../dist/cli/main.js', import.meta.url);
+if (!existsSync(built)) {
+  console.error('spark-proxy is not built in this checkout yet: run npm run build.');
+  process.exit(1);
+}
+await import(built.href);

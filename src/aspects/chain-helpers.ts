@@ -1,0 +1,40 @@
+import type { AdviceKind, AnyFunction } from './advice.ts';
+import { errors } from './errors.ts';
+import { JoinPointN, type JoinPointBase, type Signature } from './join-point.ts';
+
+/** What generated code and closures share. */
+
+export function late(jp: JoinPointBase): never {
+  throw errors.LATE_PROCEED({ joinPoint: jp.signature.toString() });
+}
+
+export function noInstance(signature: Signature, result: unknown): never {
+  throw errors.CONSTRUCT_NO_INSTANCE({ joinPoint: signature.toString(), result: String(result) });
+}
+
+/** Runs after advice when a promise settles. What the advice returns is waited for, so that its failure is the call's. */
+export function afterSettled(promise: Promise<unknown>, jp: JoinPointBase | undefined, run: AnyFunction, aspect: unknown, kind: AdviceKind): Promise<unknown> {
+  const fulfilled = (value: unknown): unknown => {
+    if (jp !== undefined) jp.result = value;
+    const waits: unknown = kind === 'after' ? run.call(aspect, jp) : run.call(aspect, jp, value);
+    return waits instanceof Promise ? waits.then(() => value) : value;
+  };
+  const rejected = (error: unknown): unknown => {
+    if (jp !== undefined) jp.error = error;
+    const waits: unknown = kind === 'after' ? run.call(aspect, jp) : run.call(aspect, jp, error);
+    if (!(waits instanceof Promise)) throw error;
+    return waits.then(() => {
+      throw error;
+    });
+  };
+  return promise.then(kind === 'afterThrowing' ? undefined : fulfilled, kind === 'afterReturning' ? undefined : rejected);
+}
+
+export const HELPERS = { JPN: JoinPointN, late, noInstance, afterSettled };
+
+/** A plain function can be constructed; methods, arrows, async functions and generators cannot. */
+export function isConstructible(fn: AnyFunction): boolean {
+  return Object.hasOwn(fn, 'prototype') && Object.getPrototypeOf(fn.prototype ?? {}) !== GENERATOR_PROTOTYPE && Object.getPrototypeOf(fn.prototype ?? {}) !== ASYNC_GENERATOR_PROTOTYPE;
+}
+const GENERATOR_PROTOTYPE: unknown = Object.getPrototypeOf(function* () {}).prototype;
+const ASYNC_GENERATOR_PROTOTYPE: unknown = Object.getPrototypeOf(async function* () {}).prototype;

@@ -1,0 +1,93 @@
+import type { Advice, AnyFunction } from './advice.ts';
+import { compileClosures } from './chain-closures.ts';
+import { HELPERS } from './chain-helpers.ts';
+import { chainSource } from './chain-source.ts';
+import { joinPointClasses, type Signature } from './join-point.ts';
+
+/** What the advice of one site goes around. */
+export interface Callee {
+  /** The function that was there; for inherited members, only the pattern of name and length. */
+  readonly original: AnyFunction;
+  /** Set for members woven where they are inherited: looked up at each call, so that weaving the base later is seen. */
+  readonly inherited: { readonly from: object; readonly key: string | symbol } | undefined;
+  /** Constructions: `new.target` that the original sees when the woven class itself is constructed. @defaultValue the original */
+  readonly newTarget?: AnyFunction | 'shell' | undefined;
+}
+
+/** Shared by a shell and the site. */
+export interface ShellState {
+  /** 0: run the original. 1: run the advice compiled into this shell. 2: a later shell has taken over. */
+  mode: 0 | 1 | 2;
+  readonly site: { readonly shell: AnyFunction };
+}
+
+export interface CompiledChain {
+  readonly shell: AnyFunction;
+  readonly state: ShellState;
+}
+
+export interface ChainRequest {
+  readonly signature: Signature;
+  readonly callee: Callee;
+  /** Outermost first. */
+  readonly advice: readonly Advice[];
+  /** Knows the latest shell. */
+  readonly site: { readonly shell: AnyFunction };
+}
+
+let codeGeneration: boolean | undefined;
+
+/** False under `--disallow-code-generation-from-strings` and the like; closures do the work then, several times slower. */
+export function canGenerateCode(): boolean {
+  if (codeGeneration === undefined) {
+    try {
+      // oxlint-disable-next-line no-new-func
+      codeGeneration = new Function('return true')() === true;
+    } catch {
+      codeGeneration = false;
+    }
+  }
+  return codeGeneration;
+}
+
+/** Compiles the advice of a site around its original. The shell keeps name, length, prototype, `this` and arguments. */
+export function compileChain(request: ChainRequest): CompiledChain {
+  const state: ShellState = { mode: 1, site: request.site };
+  const shell = canGenerateCode() ? generate(request, state) : compileClosures(request, state);
+  return { shell: dress(shell, request), state };
+}
+
+/** Gives the shell the looks of the original. As its prototype, the original also answers for its own properties and metadata. */
+function dress(shell: AnyFunction, { signature, callee: { original } }: ChainRequest): AnyFunction {
+  Object.defineProperty(shell, 'name', { value: original.name, configurable: true });
+  Object.defineProperty(shell, 'length', { value: original.length, configurable: true });
+  if (Object.hasOwn(shell, 'prototype')) {
+    const writable = signature.kind !== 'construct' && Object.getOwnPropertyDescriptor(original, 'prototype')?.writable === true;
+    Object.defineProperty(shell, 'prototype', { value: original.prototype, writable });
+  }
+  Object.setPrototypeOf(shell, original);
+  return shell;
+}
+
+function generate(request: ChainRequest, state: ShellState): AnyFunction {
+  const { callee, advice, signature } = request;
+  // Parameters, unlike constants of the body, need no check that they are initialised, which keeps what V8 inlines small.
+  const scope: Record<string, unknown> = {
+    ...HELPERS,
+    JP: joinPointClasses()[callee.original.length],
+    ST: state,
+    SIG: signature,
+    O: callee.original,
+    P: callee.inherited?.from,
+    K: callee.inherited?.key ?? signature.name,
+    NT: callee.newTarget,
+  };
+  for (const [i, { run, aspect }] of advice.entries()) {
+    scope[`A${i}`] = run;
+    scope[`I${i}`] = aspect;
+  }
+  // oxlint-disable-next-line no-new-func
+  const factory = new Function(...Object.keys(scope), chainSource(request)) as AnyFunction;
+  return factory(...Object.values(scope)) as AnyFunction;
+}
+

@@ -1,0 +1,27 @@
+import { defineErrors } from '../core/errors.ts';
+
+export const errors = defineErrors('ASPECTS', {
+  NO_MATCH: [
+    'pointcut {pointcut} matches no join point of {target}',
+    'Check the spelling against what the target declares: {candidates}. Give {strict: false} to make this a warning.',
+  ],
+  NOT_A_TARGET: ['cannot weave {target}', 'Give a class, a prototype or an object.'],
+  NOT_CONFIGURABLE: ['{joinPoint} cannot be replaced: its property is neither configurable nor writable, or its owner is frozen', 'Weave before the object is frozen.'],
+  NOT_A_CLASS: ['cannot intercept the construction of {target}', 'Give a class or a constructor function.'],
+  CONSTRUCT_NOT_PREPARED: [
+    'weave() cannot intercept `new {target}`: whoever holds the class would go on using it',
+    'Use the class that weaveConstructor() or @Intercept returns, or weave at load time (registerLoadTimeAspect).',
+  ],
+  CONSTRUCT_NO_INSTANCE: ['around advice of {joinPoint} returned {result} where an instance is needed', 'Return proceed(), or another object.'],
+  LATE_PROCEED: ['proceed() of {joinPoint} was called after its advice had returned', 'Call it before the advice returns, or return a promise.'],
+  NO_PROCEED: ['proceedWith() was called at {joinPoint} outside around advice', 'Use around advice; before and after advice cannot proceed.'],
+  BAD_ADVICE: ['{what} is not advice', 'Use before(fn), after(fn), around(fn), afterReturning(fn) or afterThrowing(fn), or a function, which is around advice.'],
+  BAD_POINTCUT: ['{what} is not a pointcut', 'Use execution(), construct(), get(), set(), named(), within(), and combine them by and/or/not.'],
+  BAD_PATTERN: ['pattern {pattern} is not usable: {why}', 'Give a name, a glob (* ? {a,b}), a symbol, or a regular expression that runs in linear time.'],
+  NOT_AN_ASPECT: ['{what} has no advice', 'Give an instance of a class whose methods carry @Before, @After, @Around, @AfterReturning or @AfterThrowing.'],
+  BAD_DECORATION: ['@{decorator} cannot be used on {what}', '{remedy}'],
+  LOAD_TIME_NEEDS_WITHIN: [
+    'load-time pointcut {pointcut} names no module',
+    "Narrow it: within('**/orders.js').and({pointcut}); otherwise every module of the process would be parsed.",
+  ],
+});

@@ -1,0 +1,25 @@
+export {
+  after,
+  afterReturning,
+  afterThrowing,
+  around,
+  before,
+  type Advice,
+  type AdviceKind,
+  type AdviceLike,
+  type AdviceOptions,
+  type AfterAdvice,
+  type AfterReturningAdvice,
+  type AfterThrowingAdvice,
+  type AroundAdvice,
+  type BeforeAdvice,
+} from './advice.ts';
+export { prepareConstructor, weaveConstructor, type ConstructAdvice, type PrepareOptions } from './construct.ts';
+export { After, AfterReturning, AfterThrowing, Around, Aspect, Before, handleOf, Intercept, type AdviceDecoratorOptions } from './decorators.ts';
+export { explain, type ExplainedAdvice, type ExplainedJoinPoint, type Explanation } from './explain.ts';
+export { Signature, type JoinPoint, type JoinPointKind, type ProceedingJoinPoint } from './join-point.ts';
+export type { AspectOptions } from './metadata.ts';
+export type { NamePattern } from './pattern.ts';
+export { and, construct, execution, get, named, not, or, set, within, type Pointcut, type Shadow } from './pointcut.ts';
+export { originalOf } from './site.ts';
+export { weave, weaveAspect, type WeaveHandle, type WeaveOptions } from './weave.ts';

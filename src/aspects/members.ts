@@ -1,0 +1,91 @@
+import type { AnyFunction } from './advice.ts';
+import { errors } from './errors.ts';
+import type { Shadow } from './pointcut.ts';
+import { originalOf, type Member } from './site.ts';
+
+/** A target taken apart. */
+export interface Target {
+  readonly name: string;
+  /** The class itself, when one was given. */
+  readonly classFunction: AnyFunction | undefined;
+  /** Where members are looked for; `deep`: along the class chain too, not only what the part itself declares. */
+  readonly parts: readonly { readonly owner: object; readonly isStatic: boolean; readonly deep: boolean }[];
+}
+
+const isObject = (value: unknown): value is object => (typeof value === 'object' && value !== null) || typeof value === 'function';
+
+function className(prototype: object | null): string {
+  for (let at = prototype; at !== null; at = Object.getPrototypeOf(at) as object | null) {
+    const constructor: unknown = Object.getOwnPropertyDescriptor(at, 'constructor')?.value;
+    if (typeof constructor === 'function') return constructor.name;
+  }
+  return 'Object';
+}
+
+/**
+ * A class gives its prototype and itself (statics); a prototype itself; any other object itself and its class chain.
+ * @throws SP_ASPECTS_NOT_A_TARGET
+ */
+export function describeTarget(target: unknown): Target {
+  if (!isObject(target)) throw errors.NOT_A_TARGET({ target: target === null ? 'null' : typeof target });
+  if (typeof target === 'function' && isObject(target.prototype)) {
+    const classFunction = originalOf(target as AnyFunction);
+    return {
+      name: classFunction.name,
+      classFunction,
+      parts: [
+        { owner: classFunction.prototype as object, isStatic: false, deep: false },
+        { owner: classFunction, isStatic: true, deep: false },
+      ],
+    };
+  }
+  const isPrototype = Object.hasOwn(target, 'constructor');
+  return { name: className(target), classFunction: undefined, parts: [{ owner: target, isStatic: false, deep: !isPrototype }] };
+}
+
+const ENDS = new Set<unknown>([Object.prototype, Function.prototype]);
+
+interface Found {
+  readonly descriptor: PropertyDescriptor;
+  readonly own: boolean;
+}
+
+/** All members along the prototype chain, nearest first; names only, values untouched (a getter is never run). */
+function membersOf(owner: object): Map<string | symbol, Found> {
+  const found = new Map<string | symbol, Found>();
+  for (let at: object | null = owner; at !== null && !ENDS.has(at); at = Object.getPrototypeOf(at) as object | null) {
+    for (const key of Reflect.ownKeys(at)) {
+      if (key === 'constructor' || (typeof at === 'function' && (key === 'prototype' || key === 'name' || key === 'length'))) continue;
+      if (found.has(key)) continue;
+      found.set(key, { descriptor: Object.getOwnPropertyDescriptor(at, key)!, own: at === owner });
+    }
+  }
+  return found;
+}
+
+/** Classes kept in properties are not methods. Read once, when weaving. */
+const isMethod = (value: unknown): value is AnyFunction => typeof value === 'function' && !/^class\b/.test(Function.prototype.toString.call(originalOf(value)));
+
+export interface Candidate {
+  readonly shadow: Shadow;
+  readonly member: Member;
+  /** Inherited, and so taken only when asked for by its exact name. */
+  readonly onlyByName: boolean;
+}
+
+/** Every join point that could be woven in a target, constructions excepted. */
+export function candidates(target: Target, module: string | undefined): readonly Candidate[] {
+  return target.parts.flatMap(({ owner, isStatic, deep }) => {
+    const out: Candidate[] = [];
+    for (const [key, { descriptor, own }] of membersOf(owner)) {
+      const functions = { execution: isMethod(descriptor.value) ? descriptor.value : undefined, get: descriptor.get, set: descriptor.set };
+      for (const kind of ['execution', 'get', 'set'] as const) {
+        const original = functions[kind] as AnyFunction | undefined;
+        if (original === undefined) continue;
+        const shadow: Shadow = { kind, name: key, declaringType: target.name, isStatic, module };
+        out.push({ shadow, member: { owner, key, kind, original, own }, onlyByName: !own && !deep });
+      }
+    }
+    return out;
+  });
+}

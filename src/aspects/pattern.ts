@@ -1,0 +1,136 @@
+import { errors } from './errors.ts';
+
+/** What names are compared with: an exact name, a glob (`*`, `?`, `{a,b}`), a symbol, or a linear regular expression. */
+export type NamePattern = string | symbol | RegExp;
+
+export interface Matcher {
+  /** Quoted, so that different patterns have different texts (symbols excepted, see `symbol`). */
+  readonly text: string;
+  /** The one name it can match, when there is only one. */
+  readonly exact: string | undefined;
+  readonly symbol: symbol | undefined;
+  test(name: string | symbol): boolean;
+}
+
+const MAX_ALTERNATIVES = 64;
+
+/** `a{b,c}d` to `abd`, `acd`. */
+function expandBraces(glob: string): string[] {
+  const open = glob.indexOf('{');
+  if (open < 0) return [glob];
+  let depth = 0;
+  const cuts = [open];
+  for (let i = open; i < glob.length; i++) {
+    if (glob[i] === '{') depth++;
+    else if (glob[i] === ',' && depth === 1) cuts.push(i);
+    else if (glob[i] === '}' && --depth === 0) {
+      cuts.push(i);
+      const rest = expandBraces(glob.slice(i + 1));
+      const out = cuts.slice(1).flatMap((cut, n) => expandBraces(glob.slice(cuts[n]! + 1, cut)).flatMap((middle) => rest.map((tail) => glob.slice(0, open) + middle + tail)));
+      if (out.length > MAX_ALTERNATIVES) throw errors.BAD_PATTERN({ pattern: glob, why: `it has more than ${MAX_ALTERNATIVES} alternatives` });
+      return out;
+    }
+  }
+  throw errors.BAD_PATTERN({ pattern: glob, why: 'a { is not closed' });
+}
+
+const STAR = 1;
+const GLOBSTAR = 2;
+const ANY = 3;
+type Token = string | typeof STAR | typeof GLOBSTAR | typeof ANY;
+
+function tokenize(glob: string, paths: boolean): Token[] {
+  const tokens: Token[] = [];
+  for (let i = 0; i < glob.length; i++) {
+    const c = glob[i]!;
+    if (c === '*' && paths && glob[i + 1] === '*') {
+      while (glob[i + 1] === '*') i++;
+      tokens.push(GLOBSTAR);
+      // `**/x` matches `x` too.
+      if (glob[i + 1] === '/' && (tokens.length === 1 || tokens.at(-2) === '/')) {
+        i++;
+        tokens[tokens.length - 1] = GLOBSTAR;
+        tokens.push('');
+      }
+    } else if (c === '*') tokens.push(paths ? STAR : GLOBSTAR);
+    else tokens.push(c === '?' ? ANY : c);
+  }
+  return tokens;
+}
+
+/** Runs all positions of the glob at once (Thompson), so the time is bounded by text length x glob length. */
+function matchTokens(tokens: readonly Token[], text: string): boolean {
+  let states = new Set<number>();
+  const enter = (into: Set<number>, at: number, previous: string): void => {
+    if (into.has(at)) return;
+    const token = tokens[at];
+    // '' is the slash of a leading `**/`: it is met at the start of a path segment.
+    if (token === '') {
+      if (previous === '' || previous === '/') enter(into, at + 1, previous);
+      return;
+    }
+    into.add(at);
+    if (token === STAR || token === GLOBSTAR) enter(into, at + 1, previous);
+  };
+  enter(states, 0, '');
+  for (let i = 0; i < text.length; i++) {
+    const c = text[i]!;
+    const next = new Set<number>();
+    for (const at of states) {
+      const token = tokens[at];
+      if (token === undefined) continue;
+      if (token === GLOBSTAR || (token === STAR && c !== '/')) enter(next, at, c);
+      else if (token === c || (token === ANY && c !== '/')) enter(next, at + 1, c);
+    }
+    if (next.size === 0) return false;
+    states = next;
+  }
+  return states.has(tokens.length);
+}
+
+/** Compiles a glob. In a path glob `*` and `?` stop at `/`, `**` does not. */
+export function compileGlob(glob: string, paths: boolean): (text: string) => boolean {
+  const alternatives = expandBraces(glob).map((one) => tokenize(one, paths));
+  return (text) => alternatives.some((tokens) => matchTokens(tokens, text));
+}
+
+/**
+ * Refuses what can take exponential time in a backtracking engine: backreferences, lookaround, and a repeated group that
+ * holds a repetition or an alternative.
+ */
+function assertLinear(pattern: RegExp): void {
+  const source = pattern.source.replace(/\\./g, (escape) => (/\\[1-9k]/.test(escape) ? '\u0001' : 'x')).replace(/\[[^\]]*\]/g, 'x');
+  const refuse = (why: string): never => {
+    throw errors.BAD_PATTERN({ pattern: String(pattern), why });
+  };
+  if (source.includes('\u0001')) refuse('it has a backreference');
+  if (/\(\?<?[=!]/.test(source)) refuse('it looks around');
+  const groups: boolean[] = [];
+  for (let i = 0; i < source.length; i++) {
+    const c = source[i]!;
+    if (c === '(') {
+      groups.push(false);
+      if (source[i + 1] === '?') i = Math.max(i + 1, source.indexOf('>', i) > 0 && source[i + 2] === '<' ? source.indexOf('>', i) : i + 2);
+    } else if (c === ')') {
+      const risky = groups.pop() === true;
+      const repeated = /^(?:[*+]|\{\d+,)/.test(source.slice(i + 1));
+      if (risky && repeated) refuse('it repeats a group that repeats or branches inside');
+      if (groups.length > 0 && (risky || repeated)) groups[groups.length - 1] = true;
+    } else if (groups.length > 0 && '*+{|'.includes(c)) groups[groups.length - 1] = true;
+  }
+}
+
+/** @throws SP_ASPECTS_BAD_PATTERN */
+export function compileName(pattern: NamePattern): Matcher {
+  if (typeof pattern === 'symbol') return { text: String(pattern), exact: undefined, symbol: pattern, test: (name) => name === pattern };
+  if (pattern instanceof RegExp) {
+    assertLinear(pattern);
+    const regexp = new RegExp(pattern.source, pattern.flags.replace(/[gy]/g, ''));
+    return { text: String(regexp), exact: undefined, symbol: undefined, test: (name) => typeof name === 'string' && regexp.test(name) };
+  }
+  if (typeof pattern !== 'string' || pattern === '') throw errors.BAD_PATTERN({ pattern: String(pattern), why: 'it is not a name' });
+  const text = `'${pattern}'`;
+  if (!/[*?{]/.test(pattern)) return { text, exact: pattern, symbol: undefined, test: (name) => name === pattern };
+  const test = compileGlob(pattern, false);
+  return { text, exact: undefined, symbol: undefined, test: (name) => typeof name === 'string' && test(name) };
+}

@@ -1,0 +1,211 @@
+import { compileChain, type Callee, type ShellState } from './chain.ts';
+import type { Advice, AnyFunction } from './advice.ts';
+import { errors } from './errors.ts';
+import { Signature, type JoinPointKind } from './join-point.ts';
+
+/** One piece of advice at one site. */
+export interface Entry {
+  readonly advice: Advice;
+  /** Of the pointcut, or how it came here. */
+  readonly pointcut: string;
+  /** Position among all weavings: ties of `order` go by it. */
+  readonly sequence: number;
+  enabled: boolean;
+}
+
+/** Where a site's shell is installed; absent for what only its holder can reach (decorated members, constructors). */
+export interface Place {
+  readonly owner: object;
+  readonly key: string | symbol;
+  /** False when the owner only inherited the member: unweaving deletes it. */
+  readonly own: boolean;
+}
+
+const SLOT = { execution: 'value', get: 'get', set: 'set' } as const;
+
+/**
+ * One woven join point: its original, the advice on it, and the shell that callers reach. Whatever the set of enabled
+ * advice becomes, a function taken from here earlier goes on doing what the site does now.
+ *
+ * OWNERSHIP: the owner's property is changed only while it still holds a shell of this site; what others put over it stays.
+ */
+export class Site {
+  signature: Signature;
+  readonly callee: Callee;
+  place: Place | undefined;
+  /** Outermost first. */
+  #entries: readonly Entry[] = [];
+  #compiled: readonly Entry[] = [];
+  #shell: AnyFunction;
+  #state: ShellState;
+  /** The first shell of a construction is what people hold as the class. */
+  readonly first: AnyFunction;
+
+  constructor(signature: Signature, callee: Callee, place: Place | undefined, entries: readonly Entry[]) {
+    this.signature = signature;
+    this.callee = callee;
+    this.place = place;
+    this.#entries = sorted(entries);
+    this.#compiled = this.#enabled();
+    const { shell, state } = this.#compile(this.#compiled);
+    this.#shell = shell;
+    this.#state = state;
+    this.first = shell;
+    if (this.#compiled.length === 0) state.mode = 0;
+    this.#install();
+    ALL.add(new WeakRef(this));
+  }
+
+  get entries(): readonly Entry[] {
+    return this.#entries;
+  }
+
+  get shell(): AnyFunction {
+    return this.#shell;
+  }
+
+  add(entries: readonly Entry[]): void {
+    this.#entries = sorted([...this.#entries, ...entries]);
+    this.refresh();
+  }
+
+  remove(entries: readonly Entry[]): void {
+    this.#entries = this.#entries.filter((entry) => !entries.includes(entry));
+    this.refresh();
+  }
+
+  /** Brings the shell in line with the entries; compiles only when other advice than the compiled one is enabled. */
+  refresh(): void {
+    const enabled = this.#enabled();
+    if (enabled.length === 0) this.#state.mode = 0;
+    else if (same(enabled, this.#compiled)) this.#state.mode = 1;
+    else {
+      const { shell, state } = this.#compile(enabled);
+      this.#state.mode = 2;
+      this.#compiled = enabled;
+      this.#shell = shell;
+      this.#state = state;
+    }
+    if (this.#entries.length === 0) this.#restore();
+    else this.#install();
+  }
+
+  #enabled(): readonly Entry[] {
+    return this.#entries.filter((entry) => entry.enabled);
+  }
+
+  #compile(entries: readonly Entry[]): { shell: AnyFunction; state: ShellState } {
+    // A later shell of a class says to the original that the class people hold is being constructed.
+    const first = this.first as AnyFunction | undefined;
+    const callee = first !== undefined && this.callee.newTarget === 'shell' ? { ...this.callee, newTarget: first } : this.callee;
+    const compiled = compileChain({ signature: this.signature, callee, advice: entries.map((entry) => entry.advice), site: this });
+    SHELLS.set(compiled.shell, this);
+    return compiled;
+  }
+
+  #install(): void {
+    const { place } = this;
+    if (place === undefined || this.signature.kind === 'construct') return;
+    const slot = SLOT[this.signature.kind];
+    const current = Object.getOwnPropertyDescriptor(place.owner, place.key);
+    if (current?.[slot] === this.#shell) return;
+    if (current !== undefined && current[slot] !== this.callee.original && SHELLS.get(current[slot] as object) !== this) return;
+    const descriptor = current ?? inheritedDescriptor(place.owner, place.key);
+    // A property that has been frozen since keeps its old shell, which forwards.
+    Reflect.defineProperty(place.owner, place.key, { ...descriptor, [slot]: this.#shell });
+  }
+
+  #restore(): void {
+    const { place } = this;
+    if (place === undefined || this.signature.kind === 'construct') return;
+    const slot = SLOT[this.signature.kind];
+    const current = Object.getOwnPropertyDescriptor(place.owner, place.key);
+    if (current === undefined || SHELLS.get(current[slot] as object) !== this) return;
+    if (!place.own && (slot === 'value' || SHELLS.get((slot === 'get' ? current.set : current.get) as object) === undefined)) Reflect.deleteProperty(place.owner, place.key);
+    else Reflect.defineProperty(place.owner, place.key, { ...current, [slot]: this.callee.original });
+  }
+}
+
+const SHELLS = new WeakMap<object, Site>();
+const PLACED = new WeakMap<object, Map<string | symbol, Map<JoinPointKind, Site>>>();
+let ALL = new Set<WeakRef<Site>>();
+
+const same = (a: readonly Entry[], b: readonly Entry[]): boolean => a.length === b.length && a.every((entry, i) => entry === b[i]);
+
+/** AspectJ precedence: lower `order` is further outside; of equals, what was woven first. */
+const sorted = (entries: readonly Entry[]): readonly Entry[] => entries.toSorted((a, b) => a.advice.order - b.advice.order || a.sequence - b.sequence);
+
+/** The site whose shell this function (or class) is. */
+export function siteOf(shell: unknown): Site | undefined {
+  return typeof shell === 'function' ? SHELLS.get(shell) : undefined;
+}
+
+/** The function or class under all shells. */
+export function originalOf<T>(value: T): T {
+  let original: unknown = value;
+  for (let site = siteOf(original); site !== undefined; site = siteOf(original)) original = site.callee.original;
+  return original as T;
+}
+
+/** All sites that are alive. */
+export function allSites(): readonly Site[] {
+  const alive: Site[] = [];
+  const refs = new Set<WeakRef<Site>>();
+  for (const ref of ALL) {
+    const site = ref.deref();
+    if (site === undefined) continue;
+    alive.push(site);
+    refs.add(ref);
+  }
+  ALL = refs;
+  return alive;
+}
+
+function inheritedDescriptor(owner: object, key: string | symbol): PropertyDescriptor | undefined {
+  for (let at: object | null = owner; at !== null; at = Object.getPrototypeOf(at)) {
+    const descriptor = Object.getOwnPropertyDescriptor(at, key);
+    if (descriptor !== undefined) return { ...descriptor, configurable: true };
+  }
+  return undefined;
+}
+
+/** Where a member is, and what is there now. */
+export interface Member {
+  readonly owner: object;
+  readonly key: string | symbol;
+  readonly kind: 'execution' | 'get' | 'set';
+  readonly original: AnyFunction;
+  readonly own: boolean;
+}
+
+/** @throws SP_ASPECTS_NOT_CONFIGURABLE when weaving the member is bound to fail. */
+export function assertReplaceable({ owner, key, kind, own }: Member, signature: Signature): void {
+  const descriptor = own ? Object.getOwnPropertyDescriptor(owner, key) : undefined;
+  const replaceable = own ? descriptor?.configurable === true || (kind === 'execution' && descriptor?.writable === true) : Object.isExtensible(owner);
+  if (!replaceable) throw errors.NOT_CONFIGURABLE({ joinPoint: signature.toString() });
+}
+
+/** Adds advice at a member: to the site already there, else to a new one. */
+export function weaveMember(member: Member, signature: () => Signature, entries: readonly Entry[]): Site {
+  const { owner, key, kind, original, own } = member;
+  const byKey = PLACED.get(owner) ?? new Map<string | symbol, Map<JoinPointKind, Site>>();
+  PLACED.set(owner, byKey);
+  const byKind = byKey.get(key) ?? new Map<JoinPointKind, Site>();
+  byKey.set(key, byKind);
+  const current = siteOf(original);
+  const known = byKind.get(kind);
+  // A decorated member is met for the first time where it lives: its site settles there.
+  if (current !== undefined && current.place === undefined && own) {
+    current.place = { owner, key, own };
+    current.signature = signature();
+    byKind.set(kind, current);
+  } else if (known === undefined || (current !== known && known.callee.original !== original)) {
+    const callee: Callee = { original, inherited: own ? undefined : { from: Object.getPrototypeOf(owner) as object, key } };
+    const site = new Site(signature(), callee, { owner, key, own }, entries);
+    byKind.set(kind, site);
+    return site;
+  }
+  const site = byKind.get(kind)!;
+  site.add(entries);
+  return site;
+}

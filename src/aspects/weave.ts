@@ -1,0 +1,250 @@
+import { inAspectOrder, toAdvice, type Advice, type AdviceLike, type AnyFunction } from './advice.ts';
+import { errors } from './errors.ts';
+import { Signature } from './join-point.ts';
+import { candidates, describeTarget, type Target } from './members.ts';
+import { adviceOf } from './metadata.ts';
+import { toPointcut, type Pointcut, type Shadow } from './pointcut.ts';
+import { assertReplaceable, siteOf, weaveMember, type Entry, type Site } from './site.ts';
+
+export interface WeaveOptions {
+  /** A pointcut that matches nothing: throw (true) or warn with code SP_ASPECTS_NO_MATCH (false). @defaultValue false */
+  readonly strict?: boolean;
+}
+
+/** What was woven by one call. All methods may be called at any time, in any order, any number of times. */
+export interface WeaveHandle {
+  /** Woven join points, such as `Orders.submit`. */
+  readonly joinPoints: readonly string[];
+  /** False after `disable()`, and for ever after `unweave()`. */
+  readonly enabled: boolean;
+  enable(): void;
+  /** Calls go straight to the original until `enable()`. */
+  disable(): void;
+  /** Takes the advice out; the last advice to leave a member puts its original back. */
+  unweave(): void;
+  [Symbol.dispose](): void;
+}
+
+interface Piece {
+  readonly site: Site;
+  readonly entry: Entry;
+}
+
+class Weaving implements WeaveHandle {
+  #pieces: readonly Piece[];
+  #enabled = true;
+  readonly #names: readonly string[];
+
+  constructor(pieces: readonly Piece[]) {
+    this.#pieces = pieces;
+    this.#names = [...new Set(pieces.map(({ site }) => site.signature.toString()))];
+  }
+
+  get joinPoints(): readonly string[] {
+    return this.#names;
+  }
+
+  get enabled(): boolean {
+    return this.#enabled && this.#pieces.length > 0;
+  }
+
+  enable(): void {
+    this.#switch(true);
+  }
+
+  disable(): void {
+    this.#switch(false);
+  }
+
+  unweave(): void {
+    const pieces = this.#pieces;
+    this.#pieces = [];
+    for (const [site, entries] of bySite(pieces)) site.remove(entries);
+  }
+
+  [Symbol.dispose](): void {
+    this.unweave();
+  }
+
+  #switch(enabled: boolean): void {
+    this.#enabled = enabled;
+    for (const [site, entries] of bySite(this.#pieces)) {
+      for (const entry of entries) entry.enabled = enabled;
+      site.refresh();
+    }
+  }
+}
+
+function bySite(pieces: readonly Piece[]): Map<Site, Entry[]> {
+  const map = new Map<Site, Entry[]>();
+  for (const { site, entry } of pieces) {
+    const entries = map.get(site);
+    if (entries === undefined) map.set(site, [entry]);
+    else entries.push(entry);
+  }
+  return map;
+}
+
+/** Several handles as one. */
+export function joinHandles(handles: readonly WeaveHandle[]): WeaveHandle {
+  const each = (act: (handle: WeaveHandle) => void) => () => handles.forEach(act);
+  const unweave = each((handle) => handle.unweave());
+  return {
+    get joinPoints() {
+      return [...new Set(handles.flatMap((handle) => handle.joinPoints))];
+    },
+    get enabled() {
+      return handles.some((handle) => handle.enabled);
+    },
+    enable: each((handle) => handle.enable()),
+    disable: each((handle) => handle.disable()),
+    unweave,
+    [Symbol.dispose]: unweave,
+  };
+}
+
+/** A pointcut and its advice. */
+export interface Binding {
+  readonly pointcut: Pointcut;
+  readonly advice: Advice;
+}
+
+/** Pointcuts that matched nothing, for `explain()`. */
+export interface Unmatched {
+  readonly pointcut: string;
+  readonly advice: string;
+  readonly target: string;
+}
+
+const unmatched: Unmatched[] = [];
+const MAX_UNMATCHED = 1000;
+let sequence = 0;
+
+export const unmatchedPointcuts = (): readonly Unmatched[] => unmatched;
+
+/** Makes entries in one aspect's order; only what is returned is ranked among other weavings. */
+export function makeEntries(bindings: readonly Binding[]): readonly { readonly pointcut: Pointcut; readonly entry: Entry }[] {
+  const ordered = inAspectOrder(bindings.map((binding) => binding.advice));
+  const at = sequence;
+  sequence += ordered.length;
+  return bindings.map((binding) => ({
+    pointcut: binding.pointcut,
+    entry: { advice: binding.advice, pointcut: binding.pointcut.toString(), sequence: at + ordered.indexOf(binding.advice), enabled: true },
+  }));
+}
+
+export function nextEntry(advice: Advice, pointcut: string): Entry {
+  return { advice, pointcut, sequence: sequence++, enabled: true };
+}
+
+export function pieceHandle(site: Site, entries: readonly Entry[]): WeaveHandle {
+  return new Weaving(entries.map((entry) => ({ site, entry })));
+}
+
+/** `design:paramtypes` of the member, where the program has reflect-metadata; it is read, never put there. */
+function parameterTypes(owner: object, key: string | symbol): readonly unknown[] | undefined {
+  const { getMetadata } = Reflect as { getMetadata?: (key: string, target: object, property: string | symbol) => unknown };
+  const types = typeof getMetadata === 'function' ? getMetadata.call(Reflect, 'design:paramtypes', owner, key) : undefined;
+  return Array.isArray(types) ? (types as unknown[]) : undefined;
+}
+
+export interface WeaveContext extends WeaveOptions {
+  readonly module?: string | undefined;
+  /** Load time: the name in the source, where it differs from the class's own. */
+  readonly className?: string | undefined;
+  /** Load time: each class sees only some of the pointcuts, so a miss says nothing. */
+  readonly quiet?: boolean;
+}
+
+interface Plan {
+  readonly entries: Entry[];
+  apply(entries: readonly Entry[]): Site;
+}
+
+/** Weaves bindings into a target. Nothing is woven when it throws. */
+export function weaveBindings(given: unknown, bindings: readonly Binding[], context: WeaveContext = {}): WeaveHandle {
+  const described = describeTarget(given);
+  const target: Target = context.className === undefined ? described : { ...described, name: context.className };
+  const plans = new Map<unknown, Plan>();
+  const found = candidates(target, context.module);
+  const missed: Binding[] = [];
+  makeEntries(bindings).forEach(({ pointcut, entry }, i) => {
+    let matched = false;
+    const plan = (key: unknown, apply: Plan['apply']): void => {
+      matched = true;
+      const known = plans.get(key);
+      if (known === undefined) plans.set(key, { entries: [entry], apply });
+      else known.entries.push(entry);
+    };
+    for (const candidate of found) {
+      const { shadow, member, onlyByName } = candidate;
+      if (!pointcut.matches(shadow) || (onlyByName && !pointcut.namesExactly(shadow.name))) continue;
+      const signature = (): Signature => new Signature({ ...shadow, parameterTypes: parameterTypes(member.owner, member.key) });
+      assertReplaceable(member, signature());
+      plan(candidate, (entries) => weaveMember(member, signature, entries));
+    }
+    if (target.classFunction !== undefined && pointcut.matches(constructShadow(target.name, context.module))) {
+      const site = constructSite(given);
+      if (site === undefined) throw errors.CONSTRUCT_NOT_PREPARED({ target: target.name });
+      plan(site, (entries) => {
+        site.add(entries);
+        return site;
+      });
+    }
+    if (!matched) missed.push(bindings[i]!);
+  });
+  if (context.quiet !== true) for (const binding of missed) reportMiss(binding, target, found.map(({ shadow }) => new Signature(shadow).toString()), context.strict === true);
+  const pieces: Piece[] = [];
+  for (const { entries, apply } of plans.values()) {
+    const site = apply(entries);
+    for (const entry of entries) pieces.push({ site, entry });
+  }
+  return new Weaving(pieces);
+}
+
+export function constructShadow(name: string, module: string | undefined): Shadow {
+  return { kind: 'construct', name, declaringType: name, isStatic: false, module };
+}
+
+function constructSite(target: unknown): Site | undefined {
+  for (let site = siteOf(target); site !== undefined; site = siteOf(site.callee.original)) if (site.signature.kind === 'construct') return site;
+  return undefined;
+}
+
+function reportMiss({ pointcut, advice }: Binding, target: Target, names: readonly string[], strict: boolean): void {
+  const error = errors.NO_MATCH({ pointcut: pointcut.toString(), target: target.name, candidates: names.slice(0, 20).join(', ') || 'it declares none' });
+  if (strict) throw error;
+  if (unmatched.length < MAX_UNMATCHED) unmatched.push({ pointcut: pointcut.toString(), advice: advice.name, target: target.name });
+  process.emitWarning(error.message, { type: 'SparkProxyWarning', code: error.code });
+}
+
+/**
+ * Weaves advice at the join points of `target` that `pointcut` matches. A class: its methods and accessors, static ones
+ * too; a prototype: its own; an object: its own and those of its class, for this object only. Inherited members of a
+ * class are woven when the pointcut gives their exact name.
+ * @throws SP_ASPECTS_NOT_A_TARGET, SP_ASPECTS_BAD_POINTCUT, SP_ASPECTS_BAD_ADVICE, SP_ASPECTS_NOT_CONFIGURABLE,
+ * SP_ASPECTS_CONSTRUCT_NOT_PREPARED; SP_ASPECTS_NO_MATCH when strict
+ */
+export function weave<F extends AnyFunction = AnyFunction>(
+  target: object,
+  pointcut: Pointcut,
+  advice: AdviceLike<F> | readonly AdviceLike<F>[],
+  options: WeaveOptions = {},
+): WeaveHandle {
+  const where = toPointcut(pointcut);
+  const list = (Array.isArray(advice) ? advice : [advice]) as readonly unknown[];
+  return weaveBindings(
+    target,
+    list.map((one) => ({ pointcut: where, advice: toAdvice(one) })),
+    options,
+  );
+}
+
+/**
+ * Weaves all advice of an aspect (an instance of a class with @Before, @Around...) into a target. Only pointcuts of which
+ * none matches are reported.
+ * @throws as `weave`, and SP_ASPECTS_NOT_AN_ASPECT
+ */
+export function weaveAspect(target: object, aspect: object, options: WeaveOptions = {}): WeaveHandle {
+  return weaveBindings(target, adviceOf(aspect), options);
+}

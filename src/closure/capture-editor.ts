@@ -1,0 +1,231 @@
+import { fileURLToPath } from 'node:url';
+import type { ParsedModule, SourceEditor, SourceModule } from '../loader/contract.ts';
+import { ATTACH, installRuntime, runtime } from './runtime.ts';
+import type { CapturedName, Site, SiteModule } from './runtime.ts';
+import { analyze, keyName } from './scope.ts';
+import type { Node, Unit } from './scope.ts';
+
+const OWN_ROOT = fileURLToPath(new URL('../../', import.meta.url));
+/** Folders of this package whose code is not the user's. */
+const OWN_FOLDERS = ['src/', 'dist/', 'bin/'].map((folder) => OWN_ROOT + folder);
+
+/**
+ * Gives each function and class of user modules a thunk over what it captures. Code is only inserted, never moved to
+ * another line; a function keeps its name, its length and its scope.
+ */
+export function captureEditor(): SourceEditor {
+  installRuntime();
+  return { name: 'closure capture', wants, edit };
+}
+
+function wants({ url, source }: SourceModule): boolean {
+  if (!url.startsWith('file:') || url.includes('/node_modules/') || source.includes(`${ATTACH}(`)) return false;
+  if (!/=>|\bfunction\b|\bclass\b|\)\s*\{/.test(source)) return false;
+  const path = fileURLToPath(url);
+  return !OWN_FOLDERS.some((folder) => path.startsWith(folder));
+}
+
+function edit(module: ParsedModule): boolean {
+  const program = module.program as unknown as Node;
+  const { units, imports } = analyze(program);
+  if (units.length === 0) return false;
+  const body = program.body as Node[];
+  const site: SiteModule = {
+    url: module.url,
+    format: module.format,
+    source: module.source,
+    strict: module.format === 'module' || body.some((node) => node.directive === 'use strict'),
+    imports: imports.map(({ name, imported }) => ({ local: name, ...(imported as { specifier: string; name: string }) })),
+  };
+  const index = runtime.modules.push(site) - 1;
+  const editor = new Edits(module, site);
+  for (const unit of units) editor.unit(unit);
+  editor.literals();
+  if (imports.length > 0) editor.atStart(body, `${ATTACH}.i(${index},${thunkText(imports.map(({ name }) => name))});`);
+  return true;
+}
+
+class Edits {
+  readonly #module: ParsedModule;
+  readonly #site: SiteModule;
+  /** Units whose text holds an insertion: their toString() is no longer what the author wrote. */
+  readonly #edited = new Set<Unit | undefined>();
+  readonly #literals = new Map<Node, Unit[]>();
+
+  constructor(module: ParsedModule, site: SiteModule) {
+    this.#module = module;
+    this.#site = site;
+  }
+
+  unit(unit: Unit): void {
+    if (this.#marks(unit)) this.#edited.add(unit.parent);
+    else if (this.#edited.has(unit)) this.#edited.add(unit.parent);
+    else if (!needsMark(unit) && !unit.usesPrivate) runtime.plain.push(this.#describe(unit));
+  }
+
+  /** Inserts the mark of one unit; false when it needs none, or there is no place for it. */
+  #marks(unit: Unit): boolean {
+    const { edit, source } = this.#module;
+    const { node } = unit;
+    const isClass = unit.kind === 'class' || unit.kind === 'classDeclaration';
+    if (unit.parent !== undefined && unit.literal === undefined && isMethod(unit)) return false;
+    if (isClass) {
+      const [thunk, site] = this.#register(unit);
+      edit.appendLeft((node.body as Node).end - 1, `static{${ATTACH}.k(this,${site}${thunk})}`);
+      return true;
+    }
+    if (unit.immediate || !(needsMark(unit) || this.#edited.has(unit))) return false;
+    if (unit.literal !== undefined) {
+      const { member } = unit;
+      if (member?.computed === true || keyName(member?.key as Node).includes('\n')) return false;
+      const group = this.#literals.get(unit.literal);
+      if (group === undefined) this.#literals.set(unit.literal, [unit]);
+      else group.push(unit);
+      return true;
+    }
+    if (unit.kind === 'declaration') {
+      if (unit.list === undefined || unit.binding === undefined || unit.binding.name === '') return false;
+      const [thunk, site] = this.#register(unit);
+      this.atStart(unit.list, `${ATTACH}(${unit.binding.name},${site}${thunk});`);
+      return true;
+    }
+    if (unit.statement !== undefined && unit.binding !== undefined) {
+      const [thunk, site] = this.#register(unit);
+      edit.appendLeft(unit.statement.end, `;${ATTACH}(${unit.binding.name},${site}${thunk});`);
+      return true;
+    }
+    if (unit.hint === null) return false;
+    const [thunk, site] = this.#register(unit);
+    const [open, close] = naming(unit.hint);
+    const space = node.start > 0 && /[\w$]/.test(source[node.start - 1] as string) ? ' ' : '';
+    edit.prependRight(node.start, `${space}${ATTACH}(${open}`);
+    edit.appendLeft(node.end, `${close},${site}${thunk})`);
+    return true;
+  }
+
+  /** Methods and accessors of object literals: one call around the literal marks them all. */
+  literals(): void {
+    const { edit } = this.#module;
+    for (const [literal, units] of this.#literals) {
+      const names = [...new Set(units.flatMap((unit) => reads(unit)))];
+      const first = runtime.sites.length;
+      for (const unit of units) runtime.sites.push(this.#describe(unit, names));
+      const keys = units.map(({ kind, member }) => `${kind === 'getter' ? 'g' : kind === 'setter' ? 's' : 'm'}${keyName(member?.key as Node)}`);
+      const thunk = names.length === 0 ? '' : `,${thunkText(names)}`;
+      edit.prependRight(literal.start, `${ATTACH}.m(`);
+      edit.appendLeft(literal.end, `,${first},${JSON.stringify(keys.join('\n'))}${thunk})`);
+    }
+  }
+
+  /** Before the first statement that is not a directive, on its line. */
+  atStart(list: readonly Node[], text: string): void {
+    const first = list.find((node) => typeof node.directive !== 'string') ?? list.at(-1);
+    if (first !== undefined) this.#module.edit.appendLeft(first.start, text);
+  }
+
+  #register(unit: Unit): [thunk: string, site: number] {
+    const names = reads(unit);
+    const site = runtime.sites.push(this.#describe(unit, names)) - 1;
+    return [names.length === 0 ? '' : `,${thunkText(names)}`, site];
+  }
+
+  #describe(unit: Unit, names: readonly string[] = []): Site {
+    const slot = (name: string): number => names.indexOf(name);
+    const captured: CapturedName[] = [];
+    for (const [name, { imported }] of unit.captured) {
+      captured.push({ name, slot: slot(name), early: unit.early.has(name), ...(imported === undefined ? {} : { imported }) });
+    }
+    const exported = unit.binding?.top === true ? unit.binding.exported : undefined;
+    return {
+      ...shapeOf(unit, this.#module.source),
+      module: this.#site,
+      captured,
+      ...(unit.kind === 'arrow' && unit.usesThis ? { thisSlot: slot('this') } : {}),
+      ...(unit.kind === 'arrow' && unit.usesArguments ? { argumentsSlot: slot('arguments') } : {}),
+      ...(exported === undefined ? {} : { exported }),
+    };
+  }
+}
+
+/** What of a site can be read off the source alone. */
+export function shapeOf(unit: Unit, source: string): Omit<Site, 'module' | 'captured'> {
+  const { node, member } = unit;
+  const isClass = unit.kind === 'class' || unit.kind === 'classDeclaration';
+  const { start, end } = member ?? node;
+  const kind = isClass ? 'class' : unit.kind === 'method' || unit.kind === 'getter' || unit.kind === 'setter' ? unit.kind : 'expression';
+  const { metas, usesThis, usesArguments, usesNewTarget, usesSuper, usesPrivate, usesEval } = unit;
+  const key = member?.key as Node | undefined;
+  return {
+    kind,
+    start,
+    end,
+    globals: [...unit.globals],
+    metas,
+    usesThis,
+    usesArguments,
+    usesNewTarget,
+    usesSuper,
+    usesPrivate,
+    usesEval,
+    arrow: unit.kind === 'arrow',
+    ...(member?.computed === true && key !== undefined ? { computedKey: [source.lastIndexOf('[', key.start - 1), source.indexOf(']', key.end) + 1] as const } : {}),
+    ...(isClass ? classShape(node) : {}),
+  };
+}
+
+function classShape(node: Node): Pick<Site, 'statics' | 'members' | 'privateStatics' | 'privateMembers' | 'heritage'> {
+  const statics: [number, number][] = [];
+  const members = { prototype: [] as string[], statics: [] as string[] };
+  let privateStatics = false;
+  let privateMembers = false;
+  for (const member of (node.body as Node).body as Node[]) {
+    const field = member.type !== 'MethodDefinition';
+    if (member.key?.type === 'PrivateIdentifier') {
+      if (member.static && field) privateStatics = true;
+      else if (!member.static) privateMembers = true;
+    }
+    if (member.type === 'StaticBlock' || (field && member.static)) {
+      statics.push([member.start, member.end]);
+    } else if (!field && !member.computed && member.key.type !== 'PrivateIdentifier') {
+      (member.static ? members.statics : members.prototype).push(keyName(member.key as Node));
+    }
+  }
+  const { superClass } = node as { superClass?: Node | null };
+  const heritage = superClass && !(superClass.type === 'Literal' && superClass.value === null) ? { heritage: [superClass.start, superClass.end] as const } : {};
+  return { statics, members, privateStatics, privateMembers, ...heritage };
+}
+
+function isMethod(unit: Unit): boolean {
+  return unit.kind === 'method' || unit.kind === 'getter' || unit.kind === 'setter';
+}
+
+function needsMark(unit: Unit): boolean {
+  const lexical = unit.kind === 'arrow' && (unit.usesThis || unit.usesArguments || unit.usesNewTarget);
+  const exported = unit.binding?.top === true && unit.binding.exported !== undefined;
+  return unit.captured.size > 0 || lexical || unit.usesSuper || exported || unit.metas.length > 0;
+}
+
+/** Expressions that the thunk of a unit evaluates. */
+function reads(unit: Unit): string[] {
+  const names = [...unit.captured.keys()];
+  if (unit.kind !== 'arrow') return names;
+  if (unit.usesThis) names.push('this');
+  if (unit.usesArguments) names.push('arguments');
+  return names;
+}
+
+/** `i=>i<1?a:i<2?b:c`: each binding is read on its own, so one that is not initialised spoils no other. */
+function thunkText(names: readonly string[]): string {
+  let slot = 'i';
+  while (names.includes(slot)) slot += '_';
+  const last = names.length - 1;
+  return `${slot}=>${names.map((name, at) => (at === last ? name : `${slot}<${at + 1}?${name}:`)).join('')}`;
+}
+
+/** An anonymous function keeps the name its place gives it: a property of that name does the same as the variable would. */
+function naming(hint: string | null | undefined): [open: string, close: string] {
+  if (hint === undefined || hint === null) return ['', ''];
+  const key = JSON.stringify(hint);
+  if (hint === '__proto__') return [`{[${key}]:`, `}[${key}]`];
+  return /^[a-zA-Z_$][\w$]*$/.test(hint) ? [`{${hint}:`, `}.${hint}`] : [`{${key}:`, `}[${key}]`];
+}

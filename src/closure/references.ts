@@ -1,0 +1,209 @@
+import { realpathSync } from 'node:fs';
+import { builtinModules, createRequire } from 'node:module';
+import { resolve } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { isMainThread } from 'node:worker_threads';
+import { types } from 'node:util';
+import { ATTACH, runtime } from './runtime.ts';
+import type { SiteModule } from './runtime.ts';
+
+/**
+ * What both sides have: globals, builtin modules, modules of packages. Such values travel as their name, so that identity and
+ * instanceof hold on the other side.
+ */
+
+/** A path from globalThis, such as ['Array', 'prototype', 'map']. */
+export interface GlobalReference {
+  readonly path: readonly string[];
+}
+
+/** `specifier` as imported by `parent`, then a path into the namespace (empty: the namespace itself). */
+export interface ImportReference {
+  readonly specifier: string;
+  readonly parent: string;
+  readonly path: readonly string[];
+}
+
+export type Reference = GlobalReference | ImportReference;
+
+const require = createRequire(import.meta.url);
+
+/** Globals of this Node, as they are before the program adds its own. */
+const STANDARD: ReadonlySet<string> = new Set([...Object.getOwnPropertyNames(globalThis).filter((name) => name !== ATTACH), 'undefined', 'arguments']);
+
+/** True for names that every Node process has, so that a function may use them anywhere. */
+export function isStandardGlobal(name: string): boolean {
+  return STANDARD.has(name);
+}
+
+function isReferable(value: unknown): value is object {
+  return (typeof value === 'object' && value !== null) || typeof value === 'function';
+}
+
+/** Data properties only: getters of globalThis load things, and some of them warn. */
+function dataProperties(holder: object): [key: string, value: object][] {
+  const found: [string, object][] = [];
+  for (const key of Object.getOwnPropertyNames(holder)) {
+    const value: unknown = Object.getOwnPropertyDescriptor(holder, key)?.value;
+    if (isReferable(value)) found.push([key, value]);
+  }
+  return found;
+}
+
+let globalPaths: Map<object, Reference> | undefined;
+
+function buildGlobals(): Map<object, Reference> {
+  const paths = new Map<object, Reference>();
+  const add = (value: object, path: readonly string[]): boolean => {
+    if (paths.has(value)) return false;
+    paths.set(value, { path });
+    return true;
+  };
+  add(globalThis, []);
+  const roots = dataProperties(globalThis).filter(([name]) => STANDARD.has(name) && name !== 'global' && name !== 'globalThis');
+  for (const [name, value] of roots) add(value, [name]);
+  for (const [name, value] of roots) {
+    for (const [key, inner] of dataProperties(value)) {
+      if (key === 'constructor' || !add(inner, [name, key])) continue;
+      // Classes of a namespace object: Intl.Collator, WebAssembly.Module.
+      const prototype = typeof inner === 'function' && typeof value === 'object' ? (inner as { prototype?: unknown }).prototype : undefined;
+      if (isReferable(prototype)) add(prototype, [name, key, 'prototype']);
+      if (key !== 'prototype') continue;
+      for (const [method, fn] of dataProperties(inner)) if (method !== 'constructor') add(fn, [name, key, method]);
+    }
+  }
+  const typedArray = Object.getPrototypeOf(Int8Array) as object;
+  add(typedArray, ['Int8Array', '__proto__']);
+  add((typedArray as { prototype: object }).prototype, ['Int8Array', '__proto__', 'prototype']);
+  return paths;
+}
+
+let builtins = new Map<object, Reference>();
+let builtinsLoaded = -1;
+
+/** Builtin modules that are loaded; the list grows, and is read again when it has. */
+function buildBuiltins(): void {
+  const loaded = (process as unknown as { moduleLoadList?: readonly string[] }).moduleLoadList ?? [];
+  if (loaded.length === builtinsLoaded) return;
+  const present = new Set(loaded.filter((entry) => entry.startsWith('NativeModule ')).map((entry) => entry.slice('NativeModule '.length)));
+  builtins = new Map();
+  const add = (value: object, specifier: string, path: readonly string[]): void => {
+    if (!builtins.has(value)) builtins.set(value, { specifier: `node:${specifier}`, parent: '', path });
+  };
+  for (const name of builtinModules) {
+    if (name.startsWith('_') || name === 'sys' || name === 'punycode' || !present.has(name.replace(/^node:/, ''))) continue;
+    const bare = name.replace(/^node:/, '');
+    const exports = process.getBuiltinModule(name) as object | undefined;
+    if (exports === undefined) continue;
+    add(exports, bare, ['default']);
+    for (const [key, value] of dataProperties(exports)) {
+      add(value, bare, ['default', key]);
+      const prototype = (value as { prototype?: unknown }).prototype;
+      if (typeof value === 'function' && isReferable(prototype)) add(prototype, bare, ['default', key, 'prototype']);
+    }
+  }
+  builtinsLoaded = loaded.length;
+}
+
+let imported = new Map<object, Reference>();
+let importedState = '';
+
+/** What user modules imported from packages, and what CommonJS modules exported; built when an unknown function turns up. */
+function buildImported(): void {
+  const cache = require.cache;
+  const now = `${runtime.modules.length} ${Object.keys(cache).length}`;
+  if (now === importedState) return;
+  importedState = now;
+  imported = new Map();
+  for (const module of runtime.modules) addImports(module);
+  for (const module of Object.values(cache)) {
+    if (module === undefined || !module.loaded || !isReferable(module.exports)) continue;
+    const url = pathToFileURL(module.filename).href;
+    if (!isEntry(url)) addExports(module.exports as object, url, url);
+  }
+}
+
+function addImports(module: SiteModule): void {
+  module.imports.forEach(({ specifier, name }, slot) => {
+    if (isEntry(specifierUrl(specifier, module.url))) return;
+    let value: unknown;
+    try {
+      value = module.importThunk?.(slot);
+    } catch {
+      // in a cycle, not yet initialised: looked at again when the next module has loaded
+      importedState = '';
+      return;
+    }
+    if (!isReferable(value) || builtins.has(value)) return;
+    const shareable = typeof value === 'function' || types.isModuleNamespaceObject(value) || name === 'default';
+    if (!shareable) return;
+    const path = name === '*' ? [] : [name];
+    if (!imported.has(value)) imported.set(value, { specifier, parent: module.url, path });
+    if (name === '*' || name === 'default') addExports(value, specifier, module.url, path);
+  });
+}
+
+function addExports(value: object, specifier: string, parent: string, path: readonly string[] = ['default']): void {
+  if (builtins.has(value) || globalPaths?.has(value) === true) return;
+  if (!imported.has(value)) imported.set(value, { specifier, parent, path });
+  for (const key of Object.keys(value)) {
+    const inner: unknown = types.isModuleNamespaceObject(value) ? readExport(value, key) : Object.getOwnPropertyDescriptor(value, key)?.value;
+    if (typeof inner === 'function' && !imported.has(inner)) imported.set(inner, { specifier, parent, path: [...path, key] });
+  }
+}
+
+function readExport(namespace: object, key: string): unknown {
+  try {
+    return (namespace as Record<string, unknown>)[key];
+  } catch {
+    return undefined;
+  }
+}
+
+/** Name of a value of the language or of Node. */
+export function builtinReference(value: object): Reference | undefined {
+  globalPaths ??= buildGlobals();
+  const found = globalPaths.get(value) ?? builtins.get(value);
+  if (found !== undefined) return found;
+  buildBuiltins();
+  return builtins.get(value);
+}
+
+/** Name of something that a package or another CommonJS module exports. */
+export function importReference(value: object): Reference | undefined {
+  buildImported();
+  return imported.get(value);
+}
+
+let entry: string | undefined;
+
+/** The module that the process was started with: importing it on a worker would run the program again. */
+export function isEntry(url: string): boolean {
+  if (entry === undefined) {
+    entry = '';
+    const main = isMainThread ? process.argv[1] : undefined;
+    try {
+      if (main !== undefined) entry = pathToFileURL(realpathSync(require.resolve(resolve(main)))).href;
+    } catch {
+      // started with -e or from standard input
+    }
+  }
+  return entry !== '' && url.split(/[?#]/, 1)[0] === entry;
+}
+
+/** URL of a relative specifier, found as the loader finds it (`./x.js` may be `./x.ts`); others are returned as they are. */
+export function specifierUrl(specifier: string, parent: string): string {
+  if (!/^(?:\.{1,2}\/|\/|file:)/.test(specifier) || parent === '') return specifier;
+  const url = new URL(specifier, parent).href;
+  const typescript = url.replace(/\.([cm]?)js(?=$|[?#])/, '.$1ts');
+  return isEntry(typescript) ? typescript : url;
+}
+
+/** Path of a file: URL, for `require` and for messages. */
+export function pathOf(url: string): string {
+  try {
+    return fileURLToPath(url);
+  } catch {
+    return url;
+  }
+}

@@ -1,0 +1,162 @@
+import { createLogger } from '../core/logger.ts';
+import type { SerializedGraph } from './contract.ts';
+import { ClosureErrors } from './errors.ts';
+import { Op, packGraph } from './wire.ts';
+import type { Template, Value, WireNode } from './wire.ts';
+import { functionNode, placeholderNode } from './write-function.ts';
+import { objectNode } from './write-object.ts';
+import type { Refusal } from './refuse.ts';
+import type { Site } from './runtime.ts';
+import type { GraphWriter } from './writer.ts';
+
+const logger = createLogger('closure');
+
+export interface SerializeOptions {
+  /** Graphs larger than this many bytes are reported with the capture that makes them so. @defaultValue 1048576 */
+  readonly warnBytes?: number;
+}
+
+const DEFAULT_WARN_BYTES = 1024 * 1024;
+
+/**
+ * A whole graph (values, and every function in it with what it captured) as bytes. Shared objects stay shared, cycles stay cycles.
+ * @throws SP_CLOSURE_NOT_SERIALIZABLE with the path of the capture and a hint
+ */
+export function serializeGraph(value: unknown, options: SerializeOptions = {}): SerializedGraph {
+  const writer = new Writer();
+  const bytes = writer.write(value);
+  if (bytes.length > (options.warnBytes ?? DEFAULT_WARN_BYTES)) {
+    const { size, path } = writer.largest();
+    logger.warn(ClosureErrors.LARGE_CAPTURE({ bytes: bytes.length, size, path }).message);
+  }
+  return { bytes };
+}
+
+/** How a node is reached: from which node, and by what step (` -> .db`, ` -> cfg`). */
+interface Origin {
+  readonly from: number;
+  readonly step: string;
+}
+
+/** Numbers objects as they are met, and writes their nodes from a queue: deep data does not deepen the stack. */
+class Writer implements GraphWriter {
+  readonly #ids = new Map<object | symbol, number>();
+  readonly #values: (object | symbol)[] = [];
+  readonly #origins: Origin[] = [];
+  readonly #nodes: WireNode[] = [];
+  readonly #modules = new Map<string, number>();
+  readonly #templates: Template[] = [];
+  readonly #templateOf = new Map<Site, Map<string, number>>();
+  /** The node being written. */
+  #current = -1;
+
+  write(value: unknown): Uint8Array {
+    const root = this.encode(value, '');
+    for (this.#current = 0; this.#current < this.#values.length; this.#current++) {
+      const subject = this.#values[this.#current] as object | symbol;
+      const node = typeof subject === 'function' ? functionNode(this, subject as (...args: never[]) => unknown) : (placeholderNode(subject) ?? objectNode(this, subject));
+      this.#nodes.push(node);
+    }
+    return packGraph({ modules: [...this.#modules.keys()], templates: this.#templates, nodes: this.#nodes, root });
+  }
+
+  /** A value inside the current node. `step` says how it is reached from there. */
+  encode(value: unknown, step: string): Value {
+    switch (typeof value) {
+      case 'string':
+        return value.isWellFormed() ? value : [Op.utf16, utf16(value)];
+      case 'number':
+        return Object.is(value, -0) ? [Op.negativeZero] : value;
+      case 'boolean':
+        return value;
+      case 'undefined':
+        return [Op.undefined];
+      case 'bigint':
+        return [Op.bigint, value.toString(16)];
+      default:
+        return value === null ? null : [Op.ref, this.number(value as object | symbol, step)];
+    }
+  }
+
+  number(value: object | symbol, step: string): number {
+    const known = this.#ids.get(value);
+    if (known !== undefined) return known;
+    const id = this.#values.push(value) - 1;
+    this.#ids.set(value, id);
+    this.#origins.push({ from: this.#current, step });
+    return id;
+  }
+
+  module(url: string): number {
+    let index = this.#modules.get(url);
+    if (index === undefined) this.#modules.set(url, (index = this.#modules.size));
+    return index;
+  }
+
+  /** One template a site; another where bindings that were not initialised differ. */
+  template(site: Site, variant: string, make: () => Template): number {
+    let variants = this.#templateOf.get(site);
+    if (variants === undefined) this.#templateOf.set(site, (variants = new Map()));
+    let index = variants.get(variant);
+    if (index === undefined) variants.set(variant, (index = this.#templates.push(make()) - 1));
+    return index;
+  }
+
+  /** The object through which the current node was reached first. */
+  holder(): object | undefined {
+    const from = this.#origins[this.#current]?.from ?? -1;
+    return from < 0 ? undefined : (this.#values[from] as object);
+  }
+
+  /** Refuses the current node, or a value it holds. */
+  refuse(refusal: Refusal, step = '', cause?: unknown): never {
+    throw ClosureErrors.NOT_SERIALIZABLE({ what: refusal.what, hint: refusal.hint, path: this.#path(this.#current) + step }, cause);
+  }
+
+  #path(id: number): string {
+    const steps: string[] = [];
+    let at = id;
+    for (; at >= 0; at = (this.#origins[at] as Origin).from) {
+      const { from, step } = this.#origins[at] as Origin;
+      steps.push(from < 0 ? rootName(this.#values[at]) : step);
+    }
+    if (steps.length > 24) steps.splice(12, steps.length - 24, ' -> ...');
+    return steps.reverse().join('');
+  }
+
+  /** The capture that holds most of the bytes: sizes are added up the first paths, children before parents. */
+  largest(): { size: number; path: string } {
+    const sizes = this.#nodes.map(sizeOf);
+    let best = 0;
+    for (let id = sizes.length - 1; id > 0; id--) {
+      const { from } = this.#origins[id] as Origin;
+      if (from >= 0) sizes[from] = (sizes[from] as number) + (sizes[id] as number);
+    }
+    // The deepest node that still holds more than half.
+    for (let id = 1; id < sizes.length; id++) if ((sizes[id] as number) * 2 > (sizes[0] as number)) best = id;
+    return { size: sizes[best] ?? 0, path: this.#path(best) };
+  }
+}
+
+function rootName(value: object | symbol | undefined): string {
+  if (typeof value === 'function') {
+    const { name } = value as { name: string };
+    return `${/^class\b/.test(Function.prototype.toString.call(value)) ? 'class' : 'function'} ${name === '' ? '(anonymous)' : name}`;
+  }
+  return typeof value === 'symbol' ? 'symbol' : Array.isArray(value) ? 'array' : 'object';
+}
+
+function sizeOf(node: unknown): number {
+  if (typeof node === 'string') return node.length;
+  if (node instanceof Uint8Array) return node.length;
+  if (!Array.isArray(node)) return 4;
+  let size = 2;
+  for (const part of node) size += sizeOf(part);
+  return size;
+}
+
+function utf16(text: string): Uint8Array {
+  const units = new Uint16Array(text.length);
+  for (let at = 0; at < text.length; at++) units[at] = text.charCodeAt(at);
+  return new Uint8Array(units.buffer);
+}

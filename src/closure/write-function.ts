@@ -1,0 +1,285 @@
+import { types } from 'node:util';
+import { SERIALIZE } from './contract.ts';
+import type { ByReviver } from './contract.ts';
+import { inspectBound } from './inspect.ts';
+import { builtinReference, importReference, isEntry, isStandardGlobal, pathOf, specifierUrl } from './references.ts';
+import { runtime } from './runtime.ts';
+import type { CapturedName, Site } from './runtime.ts';
+import { HERITAGE, isNative, sourceOf } from './source.ts';
+import type { FunctionSource } from './source.ts';
+import { Op, Tag } from './wire.ts';
+import type { Template, Value, WireNode } from './wire.ts';
+import { referenceNode, revivedNode, tail } from './write-object.ts';
+import type { GraphWriter } from './writer.ts';
+import { createRequire } from 'node:module';
+
+type AnyFunction = (...args: never[]) => unknown;
+
+const require = createRequire(import.meta.url);
+
+/** Parameters that Node gives every CommonJS module. */
+const COMMONJS = new Set(['require', 'module', 'exports', '__filename', '__dirname']);
+const FUNCTION_PROTOTYPES = new Set<object | null>(
+  [function () {}, async function () {}, function* () {}, async function* () {}].map((fn) => Object.getPrototypeOf(fn) as object),
+);
+
+/** Node of a function or class. */
+export function functionNode(writer: GraphWriter, fn: AnyFunction): WireNode {
+  const builtin = builtinReference(fn);
+  if (builtin !== undefined) return referenceNode(builtin);
+  if (types.isProxy(fn)) writer.refuse({ what: `a Proxy of a function`, hint: 'capture the function behind it' });
+  if (Object.hasOwn(fn, SERIALIZE) || typeof (fn as Partial<ByReviver>)[SERIALIZE] === 'function') return revivedNode(writer, fn as unknown as ByReviver);
+  const exported = exportedReference(fn);
+  if (exported !== undefined) return exported;
+  const mark = runtime.markOf(fn);
+  if (mark?.owner !== undefined) return methodNode(writer, fn, mark.owner as AnyFunction);
+  if (mark === undefined) {
+    const module = importReference(fn);
+    if (module !== undefined) return referenceNode(module);
+  }
+  const source = sourceOf(fn);
+  if (source === undefined) return nativeNode(writer, fn);
+  if (source.site.module.url.startsWith('node:')) writer.refuse({ what: `${describe(fn)} of Node itself (native handle)`, hint: 'open it inside mapPartitions, once per partition' });
+  return sourceNode(writer, fn, source);
+}
+
+/** Functions and classes that a module other than the entry exports: instanceof keeps working on the other side. */
+function exportedReference(fn: AnyFunction): WireNode | undefined {
+  const mark = runtime.markOf(fn);
+  if (mark?.site.exported === undefined || mark.owner !== undefined) return undefined;
+  const { url } = mark.site.module;
+  return isEntry(url) ? undefined : [Tag.import, url, '', [mark.site.exported]];
+}
+
+function describe(fn: AnyFunction): string {
+  return fn.name === '' ? 'an anonymous function' : `function ${fn.name}`;
+}
+
+/** Bound functions are made again; other native functions have no source. */
+function nativeNode(writer: GraphWriter, fn: AnyFunction): WireNode {
+  if (!isNative(Function.prototype.toString.call(fn))) {
+    writer.refuse({ what: `${describe(fn)}, whose source cannot be read on its own`, hint: 'load the program with --import spark-proxy/register' });
+  }
+  const bound = inspectBound(fn);
+  if (bound === undefined) writer.refuse({ what: `native ${describe(fn)}`, hint: 'it has no source to ship; look it up inside the function' });
+  return [
+    Tag.bound,
+    writer.encode(bound.target, ' -> (bound function)'),
+    writer.encode(bound.boundThis, ' -> (bound this)'),
+    bound.boundArgs.map((value, at) => writer.encode(value, ` -> (bound argument ${at})`)),
+    ...functionTail(writer, fn, []),
+  ];
+}
+
+/** A method of a class travels with its class, so that `super` and #private names hold. */
+function methodNode(writer: GraphWriter, fn: AnyFunction, owner: AnyFunction): WireNode {
+  for (const [isStatic, holder] of [[0, owner.prototype as object], [1, owner]] as const) {
+    for (const key of Reflect.ownKeys(holder)) {
+      const descriptor = Reflect.getOwnPropertyDescriptor(holder, key) as PropertyDescriptor;
+      const kind = descriptor.value === fn ? 0 : descriptor.get === fn ? 1 : descriptor.set === fn ? 2 : -1;
+      if (kind < 0) continue;
+      return [Tag.method, writer.number(owner, ` -> class ${owner.name}`), isStatic, typeof key === 'symbol' ? writer.encode(key, '') : key, kind];
+    }
+  }
+  return writer.refuse({ what: `method ${fn.name} of class ${owner.name}, which is no longer on the class`, hint: 'capture the object and call the method on it' });
+}
+
+function sourceNode(writer: GraphWriter, fn: AnyFunction, source: FunctionSource): WireNode {
+  const { site } = source;
+  const isClass = site.kind === 'class';
+  if (!isClass) refuseLexical(writer, fn, site);
+  if (site.privateStatics === true) writer.refuse({ what: `class ${fn.name} with static #private state`, hint: 'private fields cannot be read from outside; export the class from a module of its own, so that it travels by reference' });
+  if ((source.unreadable?.length ?? 0) > 0) writer.refuse({ what: `class ${fn.name}, whose computed member names cannot be read`, hint: 'load the program with --import spark-proxy/register' });
+  const { names, early, values, uninitialised } = environment(writer, source);
+  if (site.heritage !== undefined) names.unshift(HERITAGE), values.unshift(writer.encode(Object.getPrototypeOf(fn), ' -> (extends)'));
+  const home = site.usesSuper && !isClass ? homePrototype(writer) : undefined;
+  const template = writer.template(site, `${uninitialised.join()} ${names.length}`, (): Template => ({
+    module: writer.module(site.module.url),
+    line: source.text.line,
+    column: source.text.column,
+    code: source.text.code,
+    kind: isClass ? 2 : site.kind === 'expression' ? 0 : 1,
+    strict: site.module.strict,
+    names,
+    early: site.heritage === undefined ? early : early + 1,
+    uninitialised,
+    meta: site.metas.length > 0,
+    home: home !== undefined,
+    args: site.argumentsSlot !== undefined,
+  }));
+  const self = site.thisSlot === undefined ? [] : [writer.encode(lexical(writer, source, site.thisSlot, 'this'), ' -> this')];
+  const args = site.argumentsSlot === undefined ? [] : [writer.encode(Array.from(source.read(site.argumentsSlot) as ArrayLike<unknown>), ' -> arguments')];
+  const prototype = prototypeTail(writer, fn, source);
+  return [Tag.function, template, values, fn.name, self, args, home ?? null, prototype, ...functionTail(writer, fn, ownKeysOf(fn, source), isClass)];
+}
+
+/** What a function takes from the class or constructor around it and cannot take along. */
+function refuseLexical(writer: GraphWriter, fn: AnyFunction, site: Site): void {
+  const refuse = (what: string, hint: string): never => writer.refuse({ what: `${describe(fn)}, which uses ${what}`, hint });
+  if (site.usesPrivate) refuse('#private names of the class around it', "capture what it needs in a const first, or give the class a [Symbol.for('spark-proxy.serialize')]() method");
+  if (!site.arrow) return;
+  if (site.usesSuper) refuse('super of the method around it', 'call the super method first and capture its result, or ship the object and call its method');
+  if (site.usesNewTarget) refuse('new.target of the constructor around it', 'read it into a const first');
+  if (site.usesThis && site.thisSlot === undefined) refuse('this of the function around it', 'load the program with --import spark-proxy/register, or capture this in a const first');
+  if (site.usesArguments && site.argumentsSlot === undefined) refuse('arguments of the function around it', 'load the program with --import spark-proxy/register, or use rest parameters');
+}
+
+interface Environment {
+  readonly names: string[];
+  /** How many of the names, the first ones, a class needs while it is defined. */
+  readonly early: number;
+  readonly values: unknown[];
+  readonly uninitialised: string[];
+}
+
+function environment(writer: GraphWriter, source: FunctionSource): Environment {
+  const { site } = source;
+  const names: string[] = [];
+  const values: unknown[] = [];
+  const uninitialised: string[] = [];
+  const sorted = site.captured.some(({ early }) => early) ? [...site.captured].sort((a, b) => Number(b.early) - Number(a.early)) : site.captured;
+  let early = 0;
+  for (const captured of sorted) {
+    const value = capturedValue(writer, source, captured);
+    if (value === undefined) {
+      uninitialised.push(captured.name);
+      continue;
+    }
+    if (captured.early) early++;
+    names.push(captured.name);
+    values.push(value);
+  }
+  for (const name of site.globals) {
+    const value = globalValue(writer, site, name);
+    if (value === undefined) continue;
+    names.push(name);
+    values.push(value);
+  }
+  return { names, early, values, uninitialised };
+}
+
+/** Encoded value of a captured binding: an import by name where the module can be imported again, anything else by value. */
+function capturedValue(writer: GraphWriter, source: FunctionSource, captured: CapturedName): unknown {
+  const { imported, name } = captured;
+  const { url } = source.site.module;
+  if (imported !== undefined && !isEntry(specifierUrl(imported.specifier, url))) {
+    return [Op.ref, writer.number(importPlaceholder(imported.specifier, url, imported.name), ` -> ${name}`)];
+  }
+  let value: unknown;
+  try {
+    value = source.read(captured.slot);
+  } catch (error) {
+    if (error instanceof ReferenceError) return undefined;
+    throw error;
+  }
+  if (typeof value === 'function' && name === 'require' && 'cache' in value && 'resolve' in value) return requireValue(writer, url);
+  return writer.encode(value, ` -> ${name}`);
+}
+
+/** Names no module binds: those of the language stay as they are; what the program put on globalThis is captured. */
+function globalValue(writer: GraphWriter, site: Site, name: string): unknown {
+  if (isStandardGlobal(name)) return undefined;
+  const { format, url } = site.module;
+  if (format === 'commonjs' && COMMONJS.has(name)) {
+    const path = pathOf(url);
+    if (name === 'require') return requireValue(writer, url);
+    if (name === '__filename') return path;
+    if (name === '__dirname') return path.replace(/[\\/][^\\/]*$/, '');
+    const module = require.cache[path];
+    if (name === 'module') return writer.encode({ exports: module?.exports as unknown, filename: path, id: path, loaded: true, children: [], paths: [] }, ' -> module');
+    return writer.encode(module?.exports, ' -> exports');
+  }
+  if (!Object.hasOwn(globalThis, name)) return undefined;
+  return writer.encode((globalThis as Record<string, unknown>)[name], ` -> ${name} (global)`);
+}
+
+const placeholders = new Map<string, ImportPlaceholder>();
+
+/** Stands in the graph for an import binding; equal imports are one node. */
+class ImportPlaceholder {
+  readonly node: WireNode;
+
+  constructor(node: WireNode) {
+    this.node = node;
+  }
+
+  [SERIALIZE](): never {
+    throw new Error('unreachable: written by its node');
+  }
+}
+
+function importPlaceholder(specifier: string, parent: string, name: string): ImportPlaceholder {
+  const key = `${specifier}\0${parent}\0${name}`;
+  let known = placeholders.get(key);
+  if (known === undefined) placeholders.set(key, (known = new ImportPlaceholder([Tag.import, specifier, parent, name === '*' ? [] : [name]])));
+  return known;
+}
+
+function requireValue(writer: GraphWriter, url: string): Value {
+  const key = `require\0${url}`;
+  let known = placeholders.get(key);
+  if (known === undefined) placeholders.set(key, (known = new ImportPlaceholder([Tag.require, url])));
+  return [Op.ref, writer.number(known, ' -> require')];
+}
+
+/** Node of an import binding, when `value` stands for one. */
+export function placeholderNode(value: unknown): WireNode | undefined {
+  return value instanceof ImportPlaceholder ? value.node : undefined;
+}
+
+function lexical(writer: GraphWriter, source: FunctionSource, slot: number, name: string): unknown {
+  try {
+    return source.read(slot);
+  } catch (error) {
+    return writer.refuse({ what: `a function created before super() returned, which uses ${name}`, hint: 'create it after super()' }, '', error);
+  }
+}
+
+/** `super` of a method of an object literal: the prototype of the object it was found on. */
+function homePrototype(writer: GraphWriter): Value {
+  const holder = writer.holder();
+  if (holder === undefined || typeof holder === 'function') writer.refuse({ what: 'a method that uses super, away from its object', hint: 'capture the object and call the method on it' });
+  return writer.encode(Object.getPrototypeOf(holder), ' -> (prototype)');
+}
+
+function ownKeysOf(fn: AnyFunction, source: FunctionSource): PropertyKey[] {
+  const own = Reflect.ownKeys(fn);
+  if (own.length === 2 && own[0] === 'length' && own[1] === 'name') return [];
+  const written = source.site.kind === 'class' ? source.site.members?.statics : undefined;
+  return own.filter((key) => {
+    if (key === 'length' || key === 'prototype' || key === 'arguments' || key === 'caller') return false;
+    if (key === 'name') return typeof Object.getOwnPropertyDescriptor(fn, 'name')?.value !== 'string' && written?.includes('name') !== true;
+    return source.site.kind !== 'class' || !isWritten(fn, fn, key, written);
+  });
+}
+
+/** True when the source of the class itself makes this member, so that it need not travel beside it. */
+function isWritten(cls: AnyFunction, holder: object, key: PropertyKey, written: readonly string[] | undefined): boolean {
+  const { value, get, set } = Reflect.getOwnPropertyDescriptor(holder, key) as PropertyDescriptor;
+  const member: unknown = typeof value === 'function' ? value : (get ?? set);
+  if (typeof member !== 'function') return false;
+  const marked = runtime.markOf(member);
+  if (runtime.markOf(cls) !== undefined) return marked?.owner === cls;
+  return (typeof key === 'string' && written?.includes(key) === true) || Function.prototype.toString.call(cls).includes(Function.prototype.toString.call(member));
+}
+
+/** Own properties of the function, `name` and `length` excepted; its prototype when it is none of the four usual ones. */
+function functionTail(writer: GraphWriter, fn: AnyFunction, keys: readonly PropertyKey[], isClass = false): unknown[] {
+  const prototype = Object.getPrototypeOf(fn) as object | null;
+  // A class gets its prototype from its heritage.
+  const usual = isClass || FUNCTION_PROTOTYPES.has(prototype) || builtinReference(prototype ?? {}) !== undefined;
+  return tail(writer, fn, usual ? prototype : null, keys);
+}
+
+/** What was added to `fn.prototype`, as a tail; null when it is as `fn` was born. */
+function prototypeTail(writer: GraphWriter, fn: AnyFunction, source: FunctionSource): unknown[] | null {
+  const descriptor = Object.getOwnPropertyDescriptor(fn, 'prototype');
+  const prototype: unknown = descriptor?.value;
+  if (typeof prototype !== 'object' || prototype === null) return null;
+  const isClass = source.site.kind === 'class';
+  const keys = Reflect.ownKeys(prototype).filter((key) => key !== 'constructor' && !(isClass && isWritten(fn, prototype, key, source.site.members?.prototype)));
+  const base = Object.getPrototypeOf(prototype) as object | null;
+  const usual = isClass || base === Object.prototype || (base !== null && !Object.hasOwn(base, 'constructor')) || types.isGeneratorFunction(fn);
+  if (keys.length === 0 && usual) return null;
+  return tail(writer, prototype, usual ? base : null, keys);
+}

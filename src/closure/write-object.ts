@@ -1,0 +1,239 @@
+import { types } from 'node:util';
+import { SERIALIZE } from './contract.ts';
+import type { ByReviver } from './contract.ts';
+import { builtinReference, importReference } from './references.ts';
+import type { Reference } from './references.ts';
+import { nameOf, nativeRefusal, privateRefusal, refusalOf } from './refuse.ts';
+import { isNative, parseFunction, sourceOf } from './source.ts';
+import { Integrity, Op, PropertyFlag, Tag } from './wire.ts';
+import type { Value, WireNode } from './wire.ts';
+import type { GraphWriter } from './writer.ts';
+
+type AnyFunction = (...args: never[]) => unknown;
+
+const HOLE: Value = [Op.hole];
+const NO_KEYS: ReadonlySet<PropertyKey> = new Set();
+const LENGTH: ReadonlySet<PropertyKey> = new Set(['length']);
+const STACK: ReadonlySet<PropertyKey> = new Set(['stack']);
+const LAST_INDEX: ReadonlySet<PropertyKey> = new Set(['lastIndex']);
+const WELL_KNOWN = new Map(
+  Object.getOwnPropertyNames(Symbol)
+    .filter((name) => typeof (Symbol as unknown as Record<string, unknown>)[name] === 'symbol')
+    .map((name) => [(Symbol as unknown as Record<string, symbol>)[name] as symbol, name]),
+);
+
+
+/** Node of an object or symbol. */
+export function objectNode(writer: GraphWriter, value: object | symbol): WireNode {
+  if (typeof value === 'symbol') return symbolNode(value);
+  const reference = builtinReference(value);
+  if (reference !== undefined) return referenceNode(reference);
+  const proxy = types.isProxy(value);
+  if (!proxy && typeof (value as Partial<ByReviver>)[SERIALIZE] === 'function') return revivedNode(writer, value as ByReviver);
+  if (!proxy && types.isModuleNamespaceObject(value)) {
+    const module = importReference(value);
+    if (module !== undefined) return referenceNode(module);
+  }
+  const prototypeOwner = ownerOfPrototype(value);
+  if (prototypeOwner !== undefined) return [Tag.prototypeOf, writer.number(prototypeOwner, ` -> class ${prototypeOwner.name}`)];
+  const prototype = proxy ? null : (Object.getPrototypeOf(value) as object | null);
+  if (prototype === Array.prototype || Array.isArray(value)) return arrayNode(writer, value as unknown[]);
+  if (prototype !== Object.prototype) {
+    const intl = intlNode(writer, value);
+    if (intl !== undefined) return intl;
+    const refusal = refusalOf(value);
+    if (refusal !== undefined) writer.refuse(refusal);
+  }
+  // CommonJS: module.exports of a module that is loaded on the other side too.
+  const module = importReference(value);
+  if (module !== undefined) return referenceNode(module);
+  return branded(writer, value) ?? plainNode(writer, value);
+}
+
+export function referenceNode(reference: Reference): WireNode {
+  return 'specifier' in reference ? [Tag.import, reference.specifier, reference.parent, reference.path] : [Tag.global, reference.path];
+}
+
+export function revivedNode(writer: GraphWriter, value: ByReviver): WireNode {
+  const { reviver, data } = value[SERIALIZE]();
+  return [Tag.revived, reviver, writer.encode(data, ` -> (data of ${reviver})`)];
+}
+
+function symbolNode(value: symbol): WireNode {
+  const key = Symbol.keyFor(value);
+  if (key !== undefined) return [Tag.symbol, 0, key];
+  const known = WELL_KNOWN.get(value);
+  return known === undefined ? [Tag.symbol, 2, value.description ?? null] : [Tag.symbol, 1, known];
+}
+
+/** The function whose `prototype` this object is. */
+function ownerOfPrototype(value: object): AnyFunction | undefined {
+  if (types.isProxy(value)) return undefined;
+  const constructor: unknown = Object.getOwnPropertyDescriptor(value, 'constructor')?.value;
+  return typeof constructor === 'function' && constructor.prototype === value ? (constructor as AnyFunction) : undefined;
+}
+
+function arrayNode(writer: GraphWriter, value: unknown[]): WireNode {
+  const refusal = Array.isArray(value) && !types.isProxy(value) ? undefined : refusalOf(value);
+  if (refusal !== undefined) writer.refuse(refusal);
+  const { length } = value;
+  const values: Value[] = [];
+  let seen = 0;
+  // A sparse array of a billion holes is written by its entries.
+  const sparse = length > 64 && Object.keys(value).length * 4 < length;
+  if (!sparse) {
+    for (let at = 0; at < length; at++) {
+      if (at in value && Object.hasOwn(value, at)) {
+        seen++;
+        values.push(writer.encode(value[at], ` -> [${at}]`));
+      } else values.push(HOLE);
+    }
+  }
+  const indices = (key: PropertyKey): boolean => !sparse && typeof key === 'string' && /^\d+$/.test(key);
+  const own = Reflect.ownKeys(value);
+  const rest = own.length === seen + 1 && !sparse ? [] : own.filter((key) => key !== 'length' && !indices(key));
+  return [Tag.array, sparse ? [] : values, sparse ? length : null, ...tail(writer, value, Array.prototype, rest)];
+}
+
+/** What has a brand of its own: made by its constructor on the other side, then given its prototype and own properties. */
+function branded(writer: GraphWriter, value: object): WireNode | undefined {
+  const withTail = (base: object | null, node: WireNode, skip = NO_KEYS): WireNode => {
+    const keys = Reflect.ownKeys(value);
+    return [...node, ...tail(writer, value, base, keys.length === 0 ? keys : keys.filter((key) => !skip.has(key)))] as unknown as WireNode;
+  };
+  if (types.isMap(value)) {
+    const entries: Value[] = [];
+    let at = 0;
+    for (const [key, entry] of Map.prototype.entries.call(value)) {
+      const step = ` -> .get(${typeof key === 'object' ? `#${at}` : preview(key)})`;
+      at++;
+      entries.push(writer.encode(key, ` -> (key #${at - 1})`), writer.encode(entry, step));
+    }
+    return withTail(Map.prototype, [Tag.map, entries]);
+  }
+  if (types.isSet(value)) {
+    const entries: Value[] = [];
+    for (const entry of Set.prototype.values.call(value)) entries.push(writer.encode(entry, ` -> (entry #${entries.length})`));
+    return withTail(Set.prototype, [Tag.set, entries]);
+  }
+  if (types.isDate(value)) return withTail(Date.prototype, [Tag.date, Date.prototype.getTime.call(value)]);
+  if (types.isRegExp(value)) return withTail(RegExp.prototype, [Tag.regexp, value.source, value.flags, value.lastIndex], LAST_INDEX);
+  if (types.isNativeError(value)) return withTail(Error.prototype, [Tag.error, typeof value.stack === 'string' ? value.stack : null], STACK);
+  if (types.isAnyArrayBuffer(value)) {
+    const { maxByteLength, resizable, byteLength } = value as ArrayBuffer & { maxByteLength: number; resizable: boolean };
+    return withTail(ArrayBuffer.prototype, [Tag.arrayBuffer, new Uint8Array(value as ArrayBuffer, 0, byteLength).slice(), resizable ? maxByteLength : null]);
+  }
+  if (Buffer.isBuffer(value)) return withTail(Buffer.prototype, [Tag.buffer, Uint8Array.prototype.slice.call(value)], indexKeys(value));
+  if (ArrayBuffer.isView(value)) return viewNode(writer, value);
+  if (types.isBoxedPrimitive(value)) {
+    const primitive = (value as { valueOf(): unknown }).valueOf();
+    return withTail(Object.getPrototypeOf(Object(primitive)) as object, [Tag.boxed, writer.encode(primitive, '')], typeof primitive === 'string' ? indexKeys(value) : NO_KEYS);
+  }
+  if (value instanceof URL) return [Tag.url, value.href];
+  if (value instanceof URLSearchParams) return [Tag.searchParams, value.toString()];
+  if (value instanceof TextEncoder) return [Tag.textCoder, null];
+  if (value instanceof TextDecoder) return [Tag.textCoder, value.encoding, value.fatal, value.ignoreBOM];
+  return undefined;
+}
+
+function viewNode(writer: GraphWriter, value: ArrayBufferView): WireNode {
+  const name = types.isDataView(value) ? 'DataView' : (Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), Symbol.toStringTag)?.get?.call(value) as string);
+  const constructor = (globalThis as unknown as Record<string, { prototype: object }>)[name] as { prototype: object };
+  const length = types.isDataView(value) ? value.byteLength : (value as Uint8Array).length;
+  const rest = Reflect.ownKeys(value).length === length || name === 'DataView' ? [] : Reflect.ownKeys(value).slice(length);
+  return [Tag.view, name, writer.number(value.buffer as ArrayBuffer, ' -> .buffer'), value.byteOffset, length, ...tail(writer, value, constructor.prototype, rest)];
+}
+
+function indexKeys(value: object): ReadonlySet<PropertyKey> {
+  return new Set([...Object.keys(value).filter((key) => /^\d+$/.test(key)), ...LENGTH]);
+}
+
+function intlNode(writer: GraphWriter, value: object): WireNode | undefined {
+  for (const name of ['Collator', 'NumberFormat', 'DateTimeFormat', 'PluralRules', 'ListFormat', 'RelativeTimeFormat', 'Segmenter'] as const) {
+    const constructor = Intl[name] as unknown as { prototype: { resolvedOptions(): object } };
+    if (Object.getPrototypeOf(value) !== constructor.prototype) continue;
+    return [Tag.intl, name, writer.encode(constructor.prototype.resolvedOptions.call(value), '')];
+  }
+  return undefined;
+}
+
+function plainNode(writer: GraphWriter, value: object): WireNode {
+  if (types.isArgumentsObject(value)) return arrayNode(writer, Array.from(value as ArrayLike<unknown>));
+  const prototype = Object.getPrototypeOf(value) as object | null;
+  if (prototype !== null && prototype !== Object.prototype) refuseHiddenState(writer, value);
+  return [Tag.object, ...tail(writer, value, Object.prototype, Reflect.ownKeys(value))];
+}
+
+/** Instances whose state cannot be seen: #private members, and classes inside Node. */
+function refuseHiddenState(writer: GraphWriter, value: object): void {
+  for (let at = Object.getPrototypeOf(value) as object | null; at !== null && at !== Object.prototype; at = Object.getPrototypeOf(at) as object | null) {
+    const owner = ownerOfPrototype(at);
+    const verdict = owner === undefined ? undefined : hiddenState(owner);
+    if (verdict === 'private') writer.refuse(privateRefusal(owner?.name ?? nameOf(value)));
+    if (verdict === 'native') writer.refuse(nativeRefusal(nameOf(value)));
+  }
+}
+
+const hidden = new WeakMap<object, 'private' | 'native' | 'none'>();
+
+function hiddenState(cls: AnyFunction): 'private' | 'native' | 'none' {
+  let verdict = hidden.get(cls);
+  if (verdict !== undefined) return verdict;
+  const code = Function.prototype.toString.call(cls);
+  if (builtinReference(cls) !== undefined || importReference(cls) !== undefined) verdict = code.startsWith('class') && parseFunction(code)?.shape.privateMembers === true ? 'private' : 'none';
+  else if (isNative(code)) verdict = 'native';
+  else {
+    const source = sourceOf(cls);
+    verdict = source?.site.privateMembers === true ? 'private' : source?.site.module.url.startsWith('node:') === true ? 'native' : 'none';
+  }
+  hidden.set(cls, verdict);
+  return verdict;
+}
+
+/**
+ * Prototype (when it is not `base`), own properties, and whether the object can be extended:
+ * `[prototype, keys, values, extras, integrity]`, shortened from the right where the rest says nothing.
+ */
+export function tail(writer: GraphWriter, value: object, base: object | null, keys: readonly PropertyKey[]): unknown[] {
+  const prototype = Object.getPrototypeOf(value) as object | null;
+  const names: string[] = [];
+  const values: Value[] = [];
+  const extras: unknown[] = [];
+  const integrity = Object.isExtensible(value) ? Integrity.extensible : Object.isFrozen(value) ? Integrity.frozen : Integrity.notExtensible;
+  const frozen = integrity === Integrity.frozen;
+  for (const key of keys) {
+    const descriptor = Reflect.getOwnPropertyDescriptor(value, key);
+    if (descriptor === undefined) continue;
+    const step = ` -> ${typeof key === 'symbol' ? `[${String(key)}]` : /^[\w$]+$/.test(String(key)) ? `.${String(key)}` : `[${JSON.stringify(key)}]`}`;
+    const plain = 'value' in descriptor && (frozen || (descriptor.writable === true && descriptor.configurable === true)) && descriptor.enumerable === true;
+    // Once one property needs its descriptor, those after it follow it, so that the order stays.
+    if (plain && extras.length === 0 && typeof key === 'string' && key !== '__proto__') {
+      names.push(key);
+      values.push(writer.encode(descriptor.value, step));
+      continue;
+    }
+    const flags =
+      (descriptor.enumerable === true ? 0 : PropertyFlag.notEnumerable) |
+      (descriptor.configurable === true ? 0 : PropertyFlag.notConfigurable) |
+      ('value' in descriptor ? (descriptor.writable === true ? 0 : PropertyFlag.notWritable) : PropertyFlag.accessor);
+    const wireKey = typeof key === 'symbol' ? writer.encode(key, step) : String(key);
+    if ('value' in descriptor) extras.push([wireKey, flags, writer.encode(descriptor.value, step)]);
+    else extras.push([wireKey, flags, writer.encode(descriptor.get, `${step} (get)`), writer.encode(descriptor.set, `${step} (set)`)]);
+  }
+  const parts: unknown[] = [prototype === base ? 0 : writer.encode(prototype, ''), names, values, extras, integrity];
+  if (integrity === Integrity.extensible) {
+    parts.pop();
+    if (extras.length === 0) {
+      parts.pop();
+      if (names.length === 0) {
+        parts.length = 1;
+        if (parts[0] === 0) parts.pop();
+      }
+    }
+  }
+  return parts;
+}
+
+function preview(key: unknown): string {
+  return typeof key === 'string' ? JSON.stringify(key.length > 40 ? `${key.slice(0, 40)}...` : key) : String(key);
+}

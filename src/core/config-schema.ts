@@ -1,0 +1,81 @@
+/** Every configuration key, once: its type, default and meaning. Names of Spark's own keys are Spark's. */
+import { z } from 'zod';
+
+const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, min: 60_000, h: 3_600_000 };
+const SIZES: Readonly<Record<string, number>> = { b: 1, k: 1024, kb: 1024, m: 1024 ** 2, mb: 1024 ** 2, g: 1024 ** 3, gb: 1024 ** 3 };
+
+function withUnit(units: Readonly<Record<string, number>>, fallback: string, what: string): z.ZodType<number, string> {
+  return z.string().transform((text, context) => {
+    const match = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i.exec(text.trim());
+    const factor = match === null ? undefined : units[(match[2] === '' ? fallback : (match[2] as string)).toLowerCase()];
+    if (match === null || factor === undefined) {
+      context.addIssue({ code: 'custom', message: `expected ${what} such as ${what === 'a size' ? '512m' : '30s'}` });
+      return z.NEVER;
+    }
+    return Number(match[1]) * factor;
+  });
+}
+
+/** `30s`, `500ms`, `2m`; a bare number is milliseconds. Gives milliseconds. */
+const duration = withUnit(UNITS, 'ms', 'a duration');
+/** `512m`, `1g`; a bare number is bytes. Gives bytes. */
+const size = withUnit(SIZES, 'b', 'a size');
+
+const integer = (min: number, max = Number.MAX_SAFE_INTEGER): z.ZodType<number, string> =>
+  z
+    .string()
+    .regex(/^-?\d+$/, 'expected a whole number')
+    .transform(Number)
+    .pipe(z.number().int().min(min).max(max));
+
+const oneOf = <const T extends readonly [string, ...string[]]>(...names: T): z.ZodType<T[number], string> =>
+  z.string().refine((text): text is T[number] => names.includes(text), { message: `expected one of ${names.join(', ')}` }) as never;
+
+const text = z.string();
+
+interface Key<T> {
+  readonly parse: z.ZodType<T, string>;
+  /** As it would be written; undefined: not set. */
+  readonly default: string | undefined;
+  readonly doc: string;
+  readonly secret?: boolean;
+}
+
+function key<T>(parse: z.ZodType<T, string>, fallback: string, doc: string): Key<T>;
+function key<T>(parse: z.ZodType<T, string>, fallback: undefined, doc: string): Key<T | undefined>;
+function key<T>(parse: z.ZodType<T, string>, fallback: string | undefined, doc: string): Key<T | undefined> {
+  return { parse: parse as never, default: fallback, doc };
+}
+
+export const CONFIG_KEYS = {
+  'reschedule.dst.executor': key(oneOf('external', 'internal'), 'external', 'Where captured tasks run: `external` workers (inside while none is registered), or `internal`: always inside.'),
+  'host.selector': key(text, 'RANDOM', 'How a worker is chosen: RANDOM, ROUND_ROBIN, LEAST_LOADED.'),
+  'transport.url': key(text, undefined, 'How tasks travel, by URL scheme: `tcp://127.0.0.1:7077` (port 0: any free one), `memory:name`. Unset: nothing leaves the process, unless worker.instances asks for workers.'),
+  'transport.role': key(oneOf('hub', 'client'), 'hub', 'For schemes without a broker of their own: `hub` serves it in the driver, `client` connects to one that runs.'),
+  'worker.instances': key(integer(0, 1024), '0', 'Worker processes the application starts for itself, on this machine.'),
+  'worker.slots': key(integer(1, 1024), '1', 'Tasks a worker runs at once, a thread each.'),
+  'worker.labels': key(text, '', 'Labels of a worker: `zone=a,disk=ssd`.'),
+  'worker.thread.memory': key(size, '0', 'Heap limit of a runner thread; 0 leaves V8 its own.'),
+  'worker.storage.memory': key(size, '1g', 'Memory for cached partitions of one worker, or of the embedded executor.'),
+  'worker.drain.grace': key(duration, '30s', 'How long a worker that was asked to stop may finish its tasks.'),
+  'worker.register.timeout': key(duration, '30s', 'How long the first launch waits for worker.instances to register before it runs inside.'),
+  'dispatch.queue.depth': key(integer(1, 1024), '2', 'Tasks sent to a worker for each of its slots: one running, the rest waiting there.'),
+  'dispatch.max.leases': key(integer(1, 100), '4', 'Workers a task may be lost on before it fails.'),
+  'registry.beat': key(duration, '1s', 'Interval of heartbeats.'),
+  'registry.ttl': key(duration, '3s', 'Silence after which a worker counts as lost; at least two beats.'),
+  'task.timeout': key(duration, '0', 'Longest time one task may run; 0: no limit.'),
+  'log.level': key(oneOf('debug', 'info', 'warn', 'error', 'silent'), 'warn', 'Least level that is logged.'),
+  'spark.master': key(z.string().regex(/^local(\[(\*|[1-9]\d*)(,\s*[1-9]\d*)?\])?$/, 'expected local, local[N] or local[*]'), 'local[*]', 'The embedded engine and its threads.'),
+  'spark.app.name': key(text, 'spark-proxy', 'Name of the application.'),
+  'spark.default.parallelism': key(integer(1), undefined, 'Partitions where none are asked for. Default: threads, or slots of the workers.'),
+  'spark.task.maxFailures': key(integer(1), '4', 'Attempts of a task before its job fails.'),
+  'spark.stage.maxConsecutiveAttempts': key(integer(1), '4', 'Attempts of a stage, after lost map outputs, before its job fails.'),
+  'spark.driver.maxResultSize': key(size, '1g', 'Bytes one job may bring to the driver; 0: no limit.'),
+  'spark.local.dir': key(text, undefined, 'Where shuffle files are kept. Default: a directory of this process under the system\'s temporary one.'),
+  'observe.summary': key(oneOf('true', 'false'), 'false', 'A table of where tasks ran, on standard error, when the context stops.'),
+  'run.id': key(text, undefined, 'Id under which the context of this process is captured. Default: a new one.'),
+  'spark.ui.showConsoleProgress': key(oneOf('true', 'false'), 'false', 'A progress line per stage on standard error.'),
+} as const;
+
+export type ConfigKey = keyof typeof CONFIG_KEYS;
+export type ConfigValue<K extends ConfigKey> = (typeof CONFIG_KEYS)[K] extends Key<infer T> ? T : never;

@@ -1,0 +1,25 @@
+import { defineErrors } from '../core/errors.ts';
+
+export const dispatcherErrors = defineErrors('DISPATCHER', {
+  LEASES_EXHAUSTED: [
+    '{name} was given up: {count} workers were lost while they held it\n{story}',
+    'A task that takes its workers down with it is usually out of memory or calls process.exit: look at the logs of these workers.',
+  ],
+  CANCELLED: ['{name} was cancelled: {reason}', 'This is what was asked for; nothing needs to be done.'],
+  BLOB_UNAVAILABLE: [
+    '{name} needs blob {hash}, which the dispatcher cannot send: {reason}',
+    'Put every blob before the tasks that name it, release it after they have ended, and keep it below the frame limit of the transport.',
+  ],
+  TASK_UNSENDABLE: [
+    '{name} cannot be sent to a worker',
+    'See the cause. If it is too large: put its large data in a broadcast variable or a file, or raise maxFrameBytes on every process.',
+  ],
+  BAD_SELECTION: [
+    'host selector {selector} chose {chosen} for {name}, which is not one of the hosts offered',
+    'Correct the selector: it must return one of `hosts`, or undefined. The first host was taken instead.',
+  ],
+  SELECTOR_FAILED: ['host selector {selector} threw for {name}', 'Correct the selector; see the cause. The first host was taken instead.'],
+  INVALID_TRANSITION: ['{name} cannot go from {from} to {to}\n{story}', 'This is a defect of spark-proxy: please report it with this text.'],
+  BAD_OPTION: ['dispatcher option {option} is {value}: {reason}', 'Correct the option.'],
+  CLOSED: ['the dispatcher is closed', 'Tasks must be submitted before it is closed.'],
+});

@@ -1,0 +1,31 @@
+import type { HostSelector } from '../selectors/contract.ts';
+import { dispatcherErrors } from './errors.ts';
+import type { TaskOrder } from './order.ts';
+import type { TaskEntry } from './task-entry.ts';
+
+export interface DispatcherStateOptions {
+  readonly selector: HostSelector;
+  /** A worker whose beats stop for this long loses its leases. @defaultValue 10000 */
+  readonly leaseMs?: number;
+  /** Workers a task may be lost on before it fails. @defaultValue 4 */
+  readonly maxLeases?: number;
+  /** Tasks sent per slot: above 1, the next task is there when one ends. @defaultValue 2 */
+  readonly queueDepth?: number;
+  /** A worker that holds fewer tasks than it was sent, for this long, is sent those again. @defaultValue leaseMs */
+  readonly resendAfterMs?: number;
+  /** Ended tasks whose epochs are remembered. @defaultValue 65536 */
+  readonly fenceLimit?: number;
+  /** Order of the waiting tasks of one kind. @defaultValue first submitted, first out */
+  readonly newOrder?: () => TaskOrder<TaskEntry>;
+  /** False: a blob cannot be sent (any more). @defaultValue always true */
+  readonly holdsBlob?: (hash: string) => boolean;
+  readonly parentsOf?: (stageId: number) => readonly number[];
+  /** Told of selectors that throw or choose what was not offered. */
+  readonly onFault?: (error: Error) => void;
+}
+
+/** @throws SP_DISPATCHER_BAD_OPTION */
+export function positive(option: string, value: number): number {
+  if (!(value > 0)) throw dispatcherErrors.BAD_OPTION({ option, value, reason: 'it must be above 0' });
+  return value;
+}

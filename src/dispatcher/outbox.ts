@@ -1,0 +1,126 @@
+import type { Logger } from '../core/logger.ts';
+import { SparkProxyError } from '../core/errors.ts';
+import { BATCH_LIMITS, envelopeFactory, splitBatch, taskBytes } from '../protocol/batch.ts';
+import { encodeBlob, encodeCancel, encodeTasks, MESSAGE, type CancelTask, type LeasedTask } from '../protocol/messages.ts';
+import type { Transport } from '../transports/contract.ts';
+
+/** What waits to be written to one worker. */
+interface Box {
+  readonly queue: string;
+  blobs: string[];
+  tasks: LeasedTask[];
+  cancels: CancelTask[];
+}
+
+export interface OutboxOptions {
+  readonly transport: Transport;
+  readonly logger: Logger;
+  readonly id: string;
+  /** Where workers answer. */
+  readonly replyTo: string;
+  readonly blob: (hash: string) => Uint8Array | undefined;
+  /** This task can never be sent (too large, or cannot be encoded). */
+  readonly onUnsendableTask: (workerId: string, leased: LeasedTask, cause: unknown) => void;
+  readonly onUnsendableBlob: (workerId: string, hash: string, cause: unknown) => void;
+}
+
+/**
+ * Turns what is to be sent into frames, once per turn of the event loop: at most 64 tasks and 256 KiB a frame.
+ *
+ * ORDERING: within a turn, blobs go before tasks and cancels after them, on the same queue; so a task finds its blobs and
+ * a cancel finds its task. Frames that the transport loses are not repeated here: the state machine sees that the worker
+ * holds less than it was sent, and sends again.
+ */
+export class Outbox {
+  readonly #options: OutboxOptions;
+  readonly #boxes = new Map<string, Box>();
+  readonly #envelope: ReturnType<typeof envelopeFactory>;
+  readonly #pending = new Set<Promise<void>>();
+  #scheduled = false;
+
+  constructor(options: OutboxOptions) {
+    this.#options = options;
+    this.#envelope = envelopeFactory(options.id, options.replyTo);
+  }
+
+  send(workerId: string, queue: string, blobs: readonly string[], tasks: readonly LeasedTask[]): void {
+    const box = this.#box(workerId, queue);
+    for (const hash of blobs) box.blobs.push(hash);
+    for (const leased of tasks) box.tasks.push(leased);
+  }
+
+  cancel(workerId: string, queue: string, cancel: CancelTask): void {
+    this.#box(workerId, queue).cancels.push(cancel);
+  }
+
+  /** What waits for a worker that has gone. */
+  drop(workerId: string): void {
+    this.#boxes.delete(workerId);
+  }
+
+  /** Writes what waits; resolves when the transport has answered for everything written so far. */
+  async flushed(): Promise<void> {
+    this.#flush();
+    await Promise.all(this.#pending);
+  }
+
+  #box(workerId: string, queue: string): Box {
+    let box = this.#boxes.get(workerId);
+    if (box === undefined) this.#boxes.set(workerId, (box = { queue, blobs: [], tasks: [], cancels: [] }));
+    if (!this.#scheduled) {
+      this.#scheduled = true;
+      setImmediate(() => this.#flush());
+    }
+    return box;
+  }
+
+  #flush(): void {
+    this.#scheduled = false;
+    const boxes = [...this.#boxes];
+    // Emptied first: what cannot be sent is reported while this loop runs, and may send more.
+    this.#boxes.clear();
+    for (const [workerId, box] of boxes) {
+      for (const hash of box.blobs) this.#sendBlob(workerId, box.queue, hash);
+      if (box.tasks.length > 0) for (const batch of splitBatch(box.tasks, taskBytes)) this.#sendTasks(workerId, box.queue, batch);
+      for (let i = 0; i < box.cancels.length; i += BATCH_LIMITS.maxItems) {
+        const body = encodeCancel(box.cancels.slice(i, i + BATCH_LIMITS.maxItems));
+        this.#write(box.queue, MESSAGE.cancel, body, () => undefined);
+      }
+    }
+  }
+
+  #sendBlob(workerId: string, queue: string, hash: string): void {
+    const bytes = this.#options.blob(hash);
+    // Released meanwhile: the worker will ask for it, and then be told.
+    if (bytes === undefined) return;
+    this.#write(queue, MESSAGE.blob, encodeBlob({ hash, bytes }), (cause) => this.#options.onUnsendableBlob(workerId, hash, cause));
+  }
+
+  #sendTasks(workerId: string, queue: string, tasks: readonly LeasedTask[]): void {
+    const refused = (cause: unknown): void => {
+      if (tasks.length === 1) this.#options.onUnsendableTask(workerId, tasks[0] as LeasedTask, cause);
+      else for (const leased of tasks) this.#sendTasks(workerId, queue, [leased]);
+    };
+    let body: Uint8Array;
+    try {
+      body = encodeTasks(tasks);
+    } catch (cause) {
+      refused(cause);
+      return;
+    }
+    this.#write(queue, MESSAGE.tasks, body, refused);
+  }
+
+  #write(queue: string, type: string, body: Uint8Array, refused: (cause: unknown) => void): void {
+    const { transport, logger } = this.#options;
+    const sending: Promise<void> = transport.send(queue, this.#envelope(type, body)).then(
+      () => void this.#pending.delete(sending),
+      (cause: unknown) => {
+        this.#pending.delete(sending);
+        if (SparkProxyError.is(cause) && cause.code === 'SP_TRANSPORT_FRAME_TOO_LARGE') refused(cause);
+        else logger.warn('a frame could not be sent; what it carried is sent again if its worker lives', { queue, type, error: (cause as Error).message });
+      },
+    );
+    this.#pending.add(sending);
+  }
+}

@@ -1,0 +1,308 @@
+/**
+ * Runner threads of one process: the `js` TaskRunner of a worker, and the embedded engine's own executor.
+ * Threads are started when first needed. Each holds at most `queueDepth` tasks, so that it never waits for its next one.
+ * OWNERSHIP: a thread belongs to its pool; a deadline, a kill or a full heap ends the thread, its waiting tasks move on.
+ */
+import { rm } from 'node:fs/promises';
+import { extname } from 'node:path';
+import { Worker } from 'node:worker_threads';
+import type { Clock, Timer } from '../core/clock.ts';
+import { systemClock } from '../core/clock.ts';
+import { errorFromWire, SparkProxyError } from '../core/errors.ts';
+import type { TaskDescription } from '../protocol/task.ts';
+import { BlockManager } from './block-manager.ts';
+import { TASK_ERRORS } from './errors.ts';
+import { applicationDirectory } from './task-runtime.ts';
+import type { FromThread, ThreadOptions, ToThread } from './thread-messages.ts';
+
+export interface ThreadPoolOptions {
+  readonly executorId: string;
+  /** Directory for shuffle files; one directory an application is made below it. */
+  readonly localDir: string;
+  /** Threads, each running one task at a time. */
+  readonly threads: number;
+  /** Most tasks a thread holds, running and waiting, while tasks are short. @defaultValue 16 */
+  readonly queueDepth?: number;
+  /** Old-space limit of a thread in MB; 0 leaves V8's. @defaultValue 0 */
+  readonly threadMemoryMb?: number;
+  /** Bytes of cached partitions kept before the least recently used are dropped. @defaultValue 1073741824 */
+  readonly storageBytes?: number;
+  /** @defaultValue systemClock */
+  readonly clock?: Clock;
+}
+
+/** Tasks shorter than this (mean, milliseconds) are queued deep; up to ten times longer, two at a time; else one. */
+const SHORT_TASK_MS = 0.5;
+
+/** Blobs a thread keeps; the oldest go first and are sent again when needed. */
+const MAX_THREAD_BLOBS = 256;
+
+interface Job {
+  /** Unique in this pool: task ids are unique in their application only. */
+  readonly sequence: number;
+  readonly task: TaskDescription;
+  readonly bytesOf: (hash: string) => Uint8Array;
+  readonly resolve: (data: Uint8Array) => void;
+  readonly reject: (error: Error) => void;
+}
+
+interface Thread {
+  readonly worker: Worker;
+  /** Sent and not ended; the first one is running. */
+  readonly jobs: Job[];
+  readonly blobs: Set<string>;
+  outbox: ToThread[];
+  deadline: Timer | undefined;
+  /** Why the pool is ending it, for the running task's error. */
+  ending: Error | undefined;
+}
+
+export class ThreadPool {
+  readonly kind = 'js';
+  readonly #options: Required<ThreadPoolOptions>;
+  readonly #threads: Thread[] = [];
+  readonly #waiting: Job[] = [];
+  #waitingHead = 0;
+  readonly #sharedBlobs = new Map<string, Uint8Array>();
+  readonly #blocks: BlockManager;
+  #flushScheduled = false;
+  #closed = false;
+  #active = false;
+  #sequence = 0;
+  /** Moving mean of run times, milliseconds; begins long, so that nothing waits behind a task of unknown length. */
+  #meanMs = 100;
+
+  constructor(options: ThreadPoolOptions) {
+    this.#options = { queueDepth: 16, threadMemoryMb: 0, storageBytes: 1 << 30, clock: systemClock, ...options };
+    this.#blocks = new BlockManager(this.#options.storageBytes, (id) => this.#broadcast({ dropBlock: id }));
+  }
+
+  /** Tasks worth sending to a thread at a time: more while tasks are short, so that it never waits for its next one. */
+  get depth(): number {
+    if (this.#meanMs < SHORT_TASK_MS) return this.#options.queueDepth;
+    return Math.min(this.#options.queueDepth, this.#meanMs < SHORT_TASK_MS * 10 ? 2 : 1);
+  }
+
+  /** Runs one attempt; rejects with the task's error, SP_TASK_TIMEOUT, SP_TASK_OUT_OF_MEMORY, SP_TASK_KILLED or SP_TASK_THREAD_DIED. */
+  run(task: TaskDescription, bytesOf: (hash: string) => Uint8Array): Promise<Uint8Array> {
+    if (this.#closed) return Promise.reject(TASK_ERRORS.RUNNER_CLOSED({ taskId: task.taskId }));
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ sequence: ++this.#sequence, task, bytesOf, resolve, reject });
+      this.#schedule();
+    });
+  }
+
+  /** Ends a task: a waiting one is dropped, a running one loses its thread. Unknown ids are ignored. */
+  kill(taskId: number, reason: string): void {
+    const error = TASK_ERRORS.KILLED({ taskId, reason });
+    for (let i = this.#waitingHead; i < this.#waiting.length; i++) {
+      if ((this.#waiting[i] as Job).task.taskId !== taskId) continue;
+      this.#waiting.splice(i, 1)[0]?.reject(error);
+      return;
+    }
+    for (const thread of this.#threads) {
+      const at = thread.jobs.findIndex((job) => job.task.taskId === taskId);
+      if (at >= 0) return this.#end(thread, at, error);
+    }
+  }
+
+  dropBlocks(prefix: string): void {
+    this.#blocks.drop(prefix);
+  }
+
+  /** Forgets an application: its cached partitions and its files. */
+  async applicationEnded(application: string): Promise<void> {
+    this.#blocks.drop(`${application}/`);
+    await rm(applicationDirectory(this.#options.localDir, application), { recursive: true, force: true });
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const job of this.#waiting.splice(0).slice(this.#waitingHead)) job.reject(TASK_ERRORS.RUNNER_CLOSED({ taskId: job.task.taskId }));
+    this.#waitingHead = 0;
+    const threads = this.#threads.splice(0);
+    for (const thread of threads) {
+      thread.deadline?.cancel();
+      for (const job of thread.jobs.splice(0)) job.reject(TASK_ERRORS.RUNNER_CLOSED({ taskId: job.task.taskId }));
+    }
+    await Promise.all(threads.map((thread) => thread.worker.terminate()));
+  }
+
+  #schedule(): void {
+    if (this.#flushScheduled) return;
+    this.#flushScheduled = true;
+    queueMicrotask(() => {
+      this.#flushScheduled = false;
+      this.#assign();
+    });
+  }
+
+  /** Hands waiting tasks to the threads with the fewest, then posts one message a thread. */
+  #assign(): void {
+    if (this.#closed) return;
+    while (this.#waitingHead < this.#waiting.length) {
+      const thread = this.#leastBusy();
+      if (thread === undefined) break;
+      const job = this.#waiting[this.#waitingHead++] as Job;
+      this.#give(thread, job);
+    }
+    if (this.#waitingHead > 1024 || this.#waitingHead === this.#waiting.length) {
+      this.#waiting.splice(0, this.#waitingHead);
+      this.#waitingHead = 0;
+    }
+    for (const thread of this.#threads) this.#flush(thread);
+    this.#setActive(this.#waiting.length > 0 || this.#threads.some((thread) => thread.jobs.length > 0));
+  }
+
+  #leastBusy(): Thread | undefined {
+    let best: Thread | undefined;
+    for (const thread of this.#threads) {
+      if (thread.ending === undefined && (best === undefined || thread.jobs.length < best.jobs.length)) best = thread;
+    }
+    if ((best === undefined || best.jobs.length > 0) && this.#threads.length < this.#options.threads) best = this.#start();
+    return best !== undefined && best.jobs.length < this.depth ? best : undefined;
+  }
+
+  #give(thread: Thread, job: Job): void {
+    const { task } = job;
+    for (const hash of task.commons) {
+      if (thread.blobs.has(hash)) continue;
+      thread.blobs.add(hash);
+      thread.outbox.push({ blob: { hash, bytes: this.#shared(hash, job.bytesOf) } });
+    }
+    if (thread.blobs.size > MAX_THREAD_BLOBS) this.#evict(thread, task.commons);
+    thread.jobs.push(job);
+    if (thread.jobs.length === 1) this.#startDeadline(thread);
+    const { taskId, attemptNumber, stageId, stageAttemptNumber, commons, payload } = task;
+    const last = thread.outbox.at(-1);
+    const one = { sequence: job.sequence, taskId, attemptNumber, stageId, stageAttemptNumber, commons, payload };
+    if (last !== undefined && 'tasks' in last) (last.tasks as unknown[]).push(one);
+    else thread.outbox.push({ tasks: [one] });
+  }
+
+  /** Blobs no task of the thread needs now are dropped, oldest first. */
+  #evict(thread: Thread, keep: readonly string[]): void {
+    const needed = new Set([...keep, ...thread.jobs.flatMap((job) => job.task.commons)]);
+    for (const hash of thread.blobs) {
+      if (thread.blobs.size <= MAX_THREAD_BLOBS / 2) break;
+      if (needed.has(hash)) continue;
+      thread.blobs.delete(hash);
+      thread.outbox.push({ dropBlob: hash });
+      if (!this.#threads.some((other) => other.blobs.has(hash))) this.#sharedBlobs.delete(hash);
+    }
+  }
+
+  /** One copy of a blob in shared memory for all threads. */
+  #shared(hash: string, bytesOf: (hash: string) => Uint8Array): Uint8Array {
+    let shared = this.#sharedBlobs.get(hash);
+    if (shared === undefined) {
+      const bytes = bytesOf(hash);
+      shared = new Uint8Array(new SharedArrayBuffer(bytes.byteLength));
+      shared.set(bytes);
+      this.#sharedBlobs.set(hash, shared);
+    }
+    return shared;
+  }
+
+  #flush(thread: Thread): void {
+    if (thread.outbox.length === 0) return;
+    const messages = thread.outbox;
+    thread.outbox = [];
+    thread.worker.postMessage(messages);
+  }
+
+  #broadcast(message: ToThread): void {
+    for (const thread of this.#threads) thread.outbox.push(message);
+    this.#schedule();
+  }
+
+  #start(): Thread {
+    const { executorId, localDir, threadMemoryMb } = this.#options;
+    const options: ThreadOptions = { executorId, localDir };
+    const worker = new Worker(new URL(`./thread-main${extname(import.meta.url)}`, import.meta.url), {
+      workerData: options,
+      name: `spark-proxy-${executorId}`,
+      execArgv: [],
+      ...(threadMemoryMb > 0 ? { resourceLimits: { maxOldGenerationSizeMb: threadMemoryMb } } : {}),
+    });
+    const thread: Thread = { worker, jobs: [], blobs: new Set(), outbox: [], deadline: undefined, ending: undefined };
+    if (!this.#active) worker.unref();
+    for (const [id, bytes] of this.#blocks.entries()) thread.outbox.push({ block: { id, bytes } });
+    worker.on('message', (messages: FromThread[]) => this.#received(thread, messages));
+    worker.on('error', (error) => this.#died(thread, error));
+    worker.on('exit', (code) => this.#died(thread, new Error(`exit code ${code}`)));
+    this.#threads.push(thread);
+    return thread;
+  }
+
+  #received(thread: Thread, messages: readonly FromThread[]): void {
+    for (const message of messages) {
+      if ('block' in message) {
+        const { id, bytes } = message.block;
+        if (!this.#blocks.put(id, bytes)) continue;
+        for (const other of this.#threads) if (other !== thread) other.outbox.push({ block: { id, bytes } });
+        continue;
+      }
+      const { sequence, runMs } = message;
+      this.#meanMs += (runMs - this.#meanMs) * 0.2;
+      const at = thread.jobs.findIndex((job) => job.sequence === sequence);
+      if (at < 0) continue;
+      const [job] = thread.jobs.splice(at, 1) as [Job];
+      if ('data' in message) job.resolve(message.data);
+      else job.reject(errorFromWire(message.error));
+      this.#startDeadline(thread);
+    }
+    this.#assign();
+  }
+
+  /** The deadline of the task at the head; it runs from when the one before it ended. */
+  #startDeadline(thread: Thread): void {
+    thread.deadline?.cancel();
+    thread.deadline = undefined;
+    const head = thread.jobs[0];
+    if (head === undefined || head.task.timeoutMs <= 0 || thread.ending !== undefined) return;
+    const { taskId, timeoutMs } = head.task;
+    thread.deadline = this.#options.clock.after(timeoutMs, () => this.#end(thread, 0, TASK_ERRORS.TIMEOUT({ taskId, timeoutMs })), { background: true });
+  }
+
+  /** Ends the job at `at`; JavaScript cannot be interrupted, so a running one takes its thread along. */
+  #end(thread: Thread, at: number, error: Error): void {
+    const [job] = thread.jobs.splice(at, 1) as [Job];
+    job.reject(error);
+    thread.ending = error;
+    void thread.worker.terminate();
+    this.#died(thread, error);
+  }
+
+  #died(thread: Thread, reason: Error): void {
+    const at = this.#threads.indexOf(thread);
+    if (at < 0) return;
+    this.#threads.splice(at, 1);
+    thread.deadline?.cancel();
+    const jobs = thread.jobs.splice(0);
+    // The head was running; those behind it had not begun and move to another thread.
+    if (thread.ending === undefined) {
+      const head = jobs.shift();
+      head?.reject(this.#deathOf(head.task, reason));
+    }
+    this.#waiting.splice(this.#waitingHead, 0, ...jobs);
+    this.#schedule();
+  }
+
+  #deathOf(task: TaskDescription, reason: Error): SparkProxyError {
+    if ((reason as NodeJS.ErrnoException).code === 'ERR_WORKER_OUT_OF_MEMORY') {
+      return TASK_ERRORS.OUT_OF_MEMORY({ taskId: task.taskId, limitMb: this.#options.threadMemoryMb || 'V8 default' }, reason);
+    }
+    return TASK_ERRORS.THREAD_DIED({ taskId: task.taskId, reason: reason.message }, reason);
+  }
+
+  /** Idle threads do not keep the process alive. */
+  #setActive(active: boolean): void {
+    if (active === this.#active) return;
+    this.#active = active;
+    for (const { worker } of this.#threads) {
+      if (active) worker.ref();
+      else worker.unref();
+    }
+  }
+}

@@ -1,0 +1,57 @@
+import { createRequire } from 'node:module';
+import type MagicString from 'magic-string';
+import { createLogger } from '../core/logger.ts';
+import { LoaderErrors } from './errors.ts';
+import type { ParsedModule, SourceEditor, SourceModule } from './contract.ts';
+import { parser } from './format.ts';
+
+const require = createRequire(import.meta.url);
+const logger = createLogger('loader');
+
+/** Ends a source that was edited, so that two copies of this package in one process do not edit it twice. */
+const EDITED = '\n//# spark-proxy=edited';
+/** Larger files are bundles or data: parsing them at start-up would be felt, and is not what anybody asks for. */
+const MAX_SOURCE = 2 * 1024 * 1024;
+
+/** Runs the editors that want the module; undefined when it stays as it is. Never throws: a failing editor is logged and leaves no trace. */
+export function applyEditors(editors: readonly SourceEditor[], module: SourceModule): string | undefined {
+  if (module.source.length > MAX_SOURCE || module.source.endsWith(EDITED)) return undefined;
+  const wanting = editors.filter((editor) => guarded(editor, module, () => editor.wants(module)));
+  if (wanting.length === 0) return undefined;
+  let parsed: ParsedModule | undefined;
+  try {
+    parsed = parse(module);
+  } catch (error) {
+    logger.warn(LoaderErrors.EDIT({ editor: 'parser', url: module.url }, error).message);
+  }
+  if (parsed === undefined) return undefined;
+  let edits = parsed.edit;
+  let changed = false;
+  for (const editor of wanting) {
+    const draft = edits.clone();
+    if (guarded(editor, module, () => editor.edit({ ...parsed, edit: draft }))) {
+      edits = draft;
+      changed = true;
+    }
+  }
+  return changed ? edits.toString() + EDITED : undefined;
+}
+
+function guarded(editor: SourceEditor, module: SourceModule, run: () => boolean): boolean {
+  try {
+    return run();
+  } catch (error) {
+    const coded = LoaderErrors.EDIT({ editor: editor.name, url: module.url }, error);
+    logger.warn(coded.message, { cause: error instanceof Error ? (error.stack ?? error.message) : error });
+    return false;
+  }
+}
+
+function parse(module: SourceModule): ParsedModule | undefined {
+  const { parseSync } = parser();
+  const result = parseSync('module.js', module.source, { sourceType: module.format === 'module' ? 'module' : 'commonjs', lang: 'js', preserveParens: false });
+  // Node tells the author of a syntax error better than we could.
+  if (result.errors.length > 0) return undefined;
+  const Edits = (require('magic-string') as { default: typeof MagicString }).default;
+  return { ...module, program: result.program, edit: new Edits(module.source) };
+}

@@ -1,0 +1,149 @@
+import { existsSync } from 'node:fs';
+import module from 'node:module';
+import { dirname, sep } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { LoadFnOutput, LoadHookContext, LoadHookSync, ResolveHookSync } from 'node:module';
+import type { SourceEditor } from './contract.ts';
+import { applyEditors } from './edit.ts';
+import { LoaderErrors } from './errors.ts';
+import { detectFormat, packageType } from './format.ts';
+import type { ModuleFormat } from './format.ts';
+import { stripTypes } from './typescript.ts';
+
+/** Kept on globalThis, so that two copies of this package (a checkout and its dist) share one hook. */
+interface LoaderState {
+  readonly editors: SourceEditor[];
+  installed: boolean;
+}
+const globals = globalThis as { [key: symbol]: LoaderState | undefined };
+const STATE = Symbol.for('spark-proxy.loader');
+const state = (globals[STATE] ??= { editors: [], installed: false });
+
+const OWN_ROOT = fileURLToPath(new URL('../../', import.meta.url));
+const TYPESCRIPT = /\.(?:[cm]?ts|tsx|jsx)$/;
+const JAVASCRIPT = /\.[cm]?js$/;
+
+/**
+ * Installs the one module hook of this process (ESM, CommonJS and require()); later calls do nothing.
+ * @throws SP_LOADER_NO_HOOKS on Node before 22.15
+ */
+export function installHook(): void {
+  if (state.installed) return;
+  if (typeof module.registerHooks !== 'function') throw LoaderErrors.NO_HOOKS({ version: process.version });
+  state.installed = true;
+  module.registerHooks({ resolve, load });
+}
+
+/** Adds a change to source, for modules loaded from now on. A second editor of the same name replaces the first. */
+export function addEditor(editor: SourceEditor): void {
+  const at = state.editors.findIndex((known) => known.name === editor.name);
+  if (at >= 0) state.editors[at] = editor;
+  else state.editors.push(editor);
+}
+
+/** True while a hook loads its own tools (the parser, esbuild): those modules pass untouched. */
+let busy = false;
+
+const resolve: ResolveHookSync = (specifier, context, next) => {
+  try {
+    return next(specifier, context);
+  } catch (error) {
+    const typescript = busy ? undefined : typescriptSpelling(specifier, context.parentURL);
+    if (typescript === undefined) throw error;
+    try {
+      return next(typescript, context);
+    } catch {
+      throw error;
+    }
+  }
+};
+
+/** `./x.js` names `./x.ts` in TypeScript programs, where that is the only file there. */
+function typescriptSpelling(specifier: string, parent: string | undefined): string | undefined {
+  const match = /^((?:\.{0,2}\/|file:).*)\.([cm]?)js(x?)((?:[?#].*)?)$/.exec(specifier);
+  if (match === null || (parent !== undefined && inNodeModules(parent))) return undefined;
+  const [, stem, kind = '', jsx, query = ''] = match;
+  const names = kind !== '' ? [`${stem}.${kind}ts`] : jsx === 'x' ? [`${stem}.tsx`] : [`${stem}.ts`, `${stem}.tsx`];
+  for (const name of names) {
+    try {
+      const file = name.startsWith('/') ? name : fileURLToPath(new URL(name, parent));
+      if (existsSync(file)) return name + query;
+    } catch {
+      // not a file: URL
+    }
+  }
+  return undefined;
+}
+
+const load: LoadHookSync = (url, context, next) => {
+  if (busy || !url.startsWith('file:')) return next(url, context);
+  const path = pathOf(url);
+  if (path === undefined) return next(url, context);
+  if (TYPESCRIPT.test(path) && (!inNodeModules(path) || path.startsWith(OWN_ROOT))) return loadTypeScript(url, path, context, next);
+  const loaded = next(url, context);
+  const { format } = loaded;
+  const unsaid = (format === undefined || format === null) && JAVASCRIPT.test(path);
+  if ((format !== 'module' && format !== 'commonjs' && !unsaid) || loaded.source === undefined || loaded.source === null) return loaded;
+  const viaRequire = format === 'commonjs' && mustLoadThroughRequire(url, context);
+  if (state.editors.length === 0 && !viaRequire) return loaded;
+  const source = textOf(loaded.source);
+  const edited = quietly(() => applyEditors(state.editors, { url, source, format: unsaid ? detectFormat(source) : (format as ModuleFormat) }));
+  if (edited === undefined && !viaRequire) return loaded;
+  return { ...loaded, source: edited ?? source, format: viaRequire ? COMMONJS_SYNC : format };
+};
+
+function loadTypeScript(url: string, path: string, context: LoadHookContext, next: Parameters<LoadHookSync>[2]): LoadFnOutput {
+  const said = /\.mts$/.test(path) ? 'module' : /\.cts$/.test(path) ? 'commonjs' : packageType(dirname(path));
+  const loaded = next(url, { ...context, format: said ?? 'module' });
+  if (loaded.source === undefined || loaded.source === null) return loaded;
+  const text = textOf(loaded.source);
+  const { source } = quietly(() => stripTypes(path, text));
+  const format = said ?? quietly(() => detectFormat(source));
+  const edited = quietly(() => applyEditors(state.editors, { url, source, format }));
+  const viaRequire = format === 'commonjs' && mustLoadThroughRequire(url, context);
+  return { ...loaded, format: viaRequire ? COMMONJS_SYNC : format, source: edited ?? source, shortCircuit: true };
+}
+
+function quietly<T>(run: () => T): T {
+  busy = true;
+  try {
+    return run();
+  } finally {
+    busy = false;
+  }
+}
+
+const [major = 0, minor = 0, patch = 0] = process.versions.node.split('.').map(Number);
+const since = (m: number, n: number, p: number): boolean => major === m && (minor > n || (minor === n && patch >= p));
+const WHOLE_REQUIRE = major > 25 || since(25, 1, 0) || since(24, 11, 1) || since(22, 22, 3);
+
+/** Node's own name for a CommonJS module that require() loads. */
+const COMMONJS_SYNC = 'commonjs-sync' as 'commonjs';
+
+/**
+ * Older Node lines give an imported CommonJS module a `require` without cache, main and extensions as soon as any load hook exists.
+ * The format that Node uses when require() loads such a module sends it through Module._load, where `require` is whole.
+ */
+function mustLoadThroughRequire(url: string, context: LoadHookContext): boolean {
+  if (WHOLE_REQUIRE || url.includes('?')) return false;
+  const conditions = context.conditions as unknown as Iterable<string>;
+  return [...conditions].includes('import');
+}
+
+function pathOf(url: string): string | undefined {
+  try {
+    return fileURLToPath(url);
+  } catch {
+    return undefined;
+  }
+}
+
+function inNodeModules(path: string): boolean {
+  return path.includes(`${sep}node_modules${sep}`) || path.includes('/node_modules/');
+}
+
+function textOf(source: NonNullable<LoadFnOutput['source']>): string {
+  if (typeof source === 'string') return source;
+  const bytes = source instanceof Uint8Array ? source : ArrayBuffer.isView(source) ? new Uint8Array(source.buffer) : new Uint8Array(source);
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
+}

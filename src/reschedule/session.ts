@@ -1,0 +1,226 @@
+/**
+ * One captured context's way out: transport, register center, dispatcher and, where asked for, worker processes.
+ * OWNERSHIP: begins when the context is captured, ends when the context stops. While it cannot place tasks, they run inside.
+ */
+import { mkdtempSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { systemClock, type Timer } from '../core/clock.ts';
+import { createLogger } from '../core/logger.ts';
+import type { Dispatcher, DispatcherListener, DispatcherStats } from '../dispatcher/contract.ts';
+import { createDispatcher } from '../dispatcher/service.ts';
+import { encodeFailure } from '../protocol/failure.ts';
+import type { StatusUpdate, TaskDescription } from '../protocol/task.ts';
+import type { RegisterCenter } from '../registry/contract.ts';
+import { createRegisterCenter } from '../registry/index.ts';
+import type { WorkerOffer } from '../scheduler/backend.ts';
+import type { SparkContext } from '../scheduler/spark-context.ts';
+import { createSelector } from '../selectors/index.ts';
+import type { Transport } from '../transports/contract.ts';
+import { connectTransport } from '../transports/index.ts';
+import { RESCHEDULE_ERRORS } from './errors.ts';
+import { startWorkerProcesses, type WorkerProcesses } from './worker-processes.ts';
+
+const logger = createLogger('reschedule');
+
+/** Executor id under which tasks for the dispatcher are offered and launched; the worker is the dispatcher's choice. */
+export const EXTERNAL_EXECUTOR = 'external';
+
+/** What was done with the tasks of one context. */
+export interface SessionStats {
+  readonly runId: string;
+  readonly destination: 'external' | 'internal';
+  /** Tasks captured at launchTasks. */
+  readonly captured: number;
+  /** Of these, those whose launch proceeded inside. */
+  readonly inside: number;
+  readonly dispatcher: DispatcherStats | undefined;
+}
+
+export class RescheduleSession implements DispatcherListener {
+  readonly runId: string;
+  readonly #context: SparkContext;
+  readonly #url: string | undefined;
+  readonly #instances: number;
+  readonly #blobs = new Set<string>();
+  readonly #out = new Set<number>();
+  #transport: Transport | undefined;
+  #registry: RegisterCenter | undefined;
+  #dispatcher: Dispatcher | undefined;
+  #workers: WorkerProcesses | undefined;
+  #localDir: string | undefined;
+  #unsubscribe: (() => void) | undefined;
+  #waiting: Timer | undefined;
+  #starting: Promise<void> | undefined;
+  #lastStats: DispatcherStats | undefined;
+  #captured = 0;
+  #inside = 0;
+  #closed = false;
+
+  constructor(context: SparkContext, runId: string) {
+    this.runId = runId;
+    this.#context = context;
+    const { configuration } = context;
+    this.#instances = configuration.get('worker.instances');
+    this.#url = configuration.get('transport.url') ?? (this.#instances > 0 ? 'tcp://127.0.0.1:0' : undefined);
+    if (this.#url !== undefined && this.destination === 'external') this.#starting = this.#start(this.#url);
+  }
+
+  get destination(): 'external' | 'internal' {
+    return this.#context.configuration.get('reschedule.dst.executor');
+  }
+
+  /** Starts what leads outside; a failure is told once, and the tasks stay inside. */
+  async #start(url: string): Promise<void> {
+    const { configuration, backend } = this.#context;
+    if (this.#instances > 0) {
+      this.#waiting = systemClock.after(
+        configuration.get('worker.register.timeout'),
+        () => {
+          logger.warn('not all worker processes have registered in time', { asked: this.#instances });
+          this.#stopWaiting();
+        },
+        { background: true },
+      );
+    }
+    try {
+      const selector = createSelector(configuration.get('host.selector'), { random: Math.random });
+      this.#transport = await connectTransport(url, { role: configuration.get('transport.role') });
+      this.#registry = createRegisterCenter(this.#transport, {
+        beatMs: configuration.get('registry.beat'),
+        ttlMs: configuration.get('registry.ttl'),
+      });
+      this.#dispatcher = await createDispatcher({
+        transport: this.#transport,
+        registry: this.#registry,
+        selector,
+        clock: systemClock,
+        listener: this,
+        queueDepth: configuration.get('dispatch.queue.depth'),
+        maxLeases: configuration.get('dispatch.max.leases'),
+      });
+      this.#unsubscribe = backend.onBlobReleased((hash) => {
+        if (this.#blobs.delete(hash)) this.#dispatcher?.releaseBlob(hash);
+      });
+      if (this.#instances > 0 && !this.#closed) {
+        this.#localDir = mkdtempSync(join(configuration.get('spark.local.dir') ?? tmpdir(), `spark-proxy-workers-${process.pid}-`));
+        this.#workers = startWorkerProcesses(this.#instances, this.#transport.url, configuration, this.#localDir, systemClock);
+      }
+    } catch (cause) {
+      const error = RESCHEDULE_ERRORS.NO_TRANSPORT({ url, reason: (cause as Error).message }, cause);
+      logger.error(error.message);
+      this.#dispatcher = undefined;
+      this.#stopWaiting();
+    }
+    this.#starting = undefined;
+    backend.reviveOffers();
+  }
+
+  #stopWaiting(): void {
+    this.#waiting?.cancel();
+    this.#waiting = undefined;
+    this.#context.backend.reviveOffers();
+  }
+
+  /** Offers for the scheduler, or undefined: those of the backend itself. */
+  offers(): WorkerOffer[] | undefined {
+    if (this.destination === 'internal' || this.#closed) return undefined;
+    const capacity = this.#dispatcher?.capacity();
+    if (this.#waiting !== undefined) {
+      if (capacity === undefined || capacity.workers < this.#instances) return [];
+      this.#stopWaiting();
+    }
+    if (capacity === undefined) return this.#starting === undefined ? undefined : [];
+    if (capacity.workers === 0) return undefined;
+    return [{ executorId: EXTERNAL_EXECUTOR, host: '*', cores: capacity.credit }];
+  }
+
+  /** Slots outside, for the default number of partitions. */
+  plannedSlots(): number {
+    if (this.destination === 'internal' || this.#url === undefined) return 0;
+    return Math.max(this.#dispatcher?.capacity().slots ?? 0, this.#instances * this.#context.configuration.get('worker.slots'));
+  }
+
+  /** Counts what launchTasks was given, and takes those tasks that were offered outside; returns the others. */
+  capture(tasks: readonly TaskDescription[]): readonly TaskDescription[] {
+    this.#captured += tasks.length;
+    const outside = tasks.filter((task) => task.executorId === EXTERNAL_EXECUTOR);
+    const others = outside.length === 0 ? tasks : tasks.filter((task) => task.executorId !== EXTERNAL_EXECUTOR);
+    this.#inside += others.length;
+    const dispatcher = this.#dispatcher;
+    if (outside.length === 0) return others;
+    if (dispatcher === undefined) {
+      this.handBack(this.#context.applicationId, outside);
+      return others;
+    }
+    for (const task of outside) {
+      this.#out.add(task.taskId);
+      for (const hash of task.commons) {
+        if (this.#blobs.has(hash)) continue;
+        this.#blobs.add(hash);
+        dispatcher.putBlob({ hash, bytes: this.#context.backend.blob(hash) });
+      }
+    }
+    const application = this.#context.applicationId;
+    dispatcher.submit(outside.map((task) => ({ application, task })));
+    return others;
+  }
+
+  /** True when the task is outside and its cancellation was asked for. */
+  kill(taskId: number, reason: string): boolean {
+    if (!this.#out.has(taskId) || this.#dispatcher === undefined) return false;
+    this.#dispatcher.cancel(this.#context.applicationId, taskId, reason);
+    return true;
+  }
+
+  // What the dispatcher tells
+
+  statusUpdate(_application: string, update: StatusUpdate): void {
+    if (update.state !== 'RUNNING') this.#out.delete(update.taskId);
+    this.#context.backend.statusUpdate(update);
+  }
+
+  /** The attempts end as lost, which is no failure of theirs: the scheduler offers the tasks again, now inside. */
+  handBack(_application: string, tasks: readonly TaskDescription[]): void {
+    for (const { taskId } of tasks) {
+      this.#out.delete(taskId);
+      this.#context.backend.statusUpdate({ taskId, state: 'LOST', executorId: EXTERNAL_EXECUTOR, data: encodeFailure(RESCHEDULE_ERRORS.HANDED_BACK({ taskId })) });
+    }
+  }
+
+  workerLost(workerId: string, reason: string): void {
+    logger.info('worker lost', { worker: workerId, reason });
+    this.#context.backend.executorLost(workerId, reason);
+  }
+
+  capacityChanged(): void {
+    this.#context.backend.reviveOffers();
+  }
+
+  stats(): SessionStats {
+    return {
+      runId: this.runId,
+      destination: this.destination,
+      captured: this.#captured,
+      inside: this.#inside,
+      dispatcher: this.#dispatcher?.stats() ?? this.#lastStats,
+    };
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#waiting?.cancel();
+    this.#waiting = undefined;
+    await this.#starting;
+    this.#lastStats = this.#dispatcher?.stats();
+    this.#unsubscribe?.();
+    await this.#workers?.stop();
+    await this.#dispatcher?.close();
+    this.#dispatcher = undefined;
+    await this.#registry?.close();
+    await this.#transport?.close();
+    if (this.#localDir !== undefined) await rm(this.#localDir, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,71 @@
+/** From a stage's RDD graph to what travels: the stage binary shared by its tasks, and each task's own payload. */
+import { serializeGraph } from '../closure/index.ts';
+import type { PlanNode, Sink, StagePlan, TaskPayload } from '../executor/plan.ts';
+import { blockId } from '../executor/task-runtime.ts';
+import { packValue } from '../protocol/columns.ts';
+import type { RddNode, ShuffleDependency } from '../rdd/node.ts';
+import { collectBroadcasts, type Broadcast } from '../storage/broadcast.ts';
+
+/** Nodes of a stage, parents first, `top` last; the walk stops at shuffles. Iterative: lineages may be deep. */
+export function stageNodes(top: RddNode): RddNode[] {
+  const order: RddNode[] = [];
+  const done = new Set<RddNode>();
+  const stack: { node: RddNode; next: number }[] = [{ node: top, next: 0 }];
+  while (stack.length > 0) {
+    const frame = stack.at(-1) as { node: RddNode; next: number };
+    const parent = frame.node.parents[frame.next++];
+    if (parent !== undefined) {
+      if (!done.has(parent)) stack.push({ node: parent, next: 0 });
+      continue;
+    }
+    stack.pop();
+    if (!done.has(frame.node)) {
+      done.add(frame.node);
+      order.push(frame.node);
+    }
+  }
+  return order;
+}
+
+/** Every shuffle below the stage, each once. */
+export function stageShuffles(nodes: readonly RddNode[]): ShuffleDependency[] {
+  return [...new Set(nodes.flatMap((node) => node.shuffles))];
+}
+
+/** @throws SP_CLOSURE_NOT_SERIALIZABLE */
+export function encodeStage(application: string, nodes: readonly RddNode[], sink: Sink): { bytes: Uint8Array; broadcasts: ReadonlySet<Broadcast<unknown>> } {
+  const index = new Map(nodes.map((node, i) => [node, i]));
+  const planNodes = nodes.map((node): PlanNode => {
+    const parents = node.parents.map((parent) => index.get(parent) as number);
+    return { op: node.op, parents, params: node.params, ...(node.persisted ? { cacheId: node.id } : {}) };
+  });
+  const plan: StagePlan = { application, nodes: planNodes, sink };
+  const { result, broadcasts } = collectBroadcasts(() => serializeGraph(plan));
+  return { bytes: result.bytes, broadcasts };
+}
+
+/** The route of a partition down to its source, and the payload of its task. */
+export function encodePayload(
+  application: string,
+  top: RddNode,
+  partition: number,
+  inputsOf: (shuffles: readonly ShuffleDependency[]) => readonly string[],
+  properties: Readonly<Record<string, string>>,
+): { bytes: Uint8Array; cached: string[] } {
+  const route: [number, number][] = [];
+  const cached: string[] = [];
+  let node = top;
+  let at = partition;
+  for (;;) {
+    if (node.persisted) cached.push(blockId(application, node.id, at));
+    if (node.parents.length === 0) break;
+    let parent = 0;
+    if (node.op === 'union') {
+      while (at >= (node.parents[parent] as RddNode).partitions()) at -= (node.parents[parent++] as RddNode).partitions();
+      route.push([parent, at]);
+    }
+    node = node.parents[parent] as RddNode;
+  }
+  const payload: TaskPayload = { partition, route, source: node.source?.(at), inputs: inputsOf(node.shuffles), properties };
+  return { bytes: packValue(payload), cached };
+}

@@ -1,0 +1,82 @@
+/** Shuffle files: written whole by a map task under a name of its attempt, read in blocks by reduce tasks. */
+import { closeSync, mkdirSync, openSync, readSync, renameSync, writeSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { crc32 } from 'node:zlib';
+import { SHUFFLE_ERRORS } from './errors.ts';
+import type { MapOutputs, MapStatus } from './map-output.ts';
+
+/** Chunks of one reduce partition, in order. */
+export type Block = readonly Uint8Array[];
+
+/**
+ * Writes the blocks of one map task. The file appears under its name only when complete, so a killed writer leaves
+ * nothing that a reader could take for output.
+ */
+export function writeMapOutput(directory: string, name: string, executorId: string, blocks: readonly Block[]): MapStatus {
+  const path = join(directory, name);
+  const temporary = `${path}.tmp`;
+  const file = openForWriting(temporary);
+  const offsets: number[] = [0];
+  const checksums: number[] = [];
+  let position = 0;
+  try {
+    for (const block of blocks) {
+      let checksum = 0;
+      for (const chunk of block) {
+        checksum = crc32(chunk, checksum);
+        for (let at = 0; at < chunk.byteLength; ) at += writeSync(file, chunk, at);
+        position += chunk.byteLength;
+      }
+      offsets.push(position);
+      checksums.push(checksum);
+    }
+  } finally {
+    closeSync(file);
+  }
+  renameSync(temporary, path);
+  return { executorId, path, offsets, checksums };
+}
+
+function openForWriting(path: string): number {
+  try {
+    return openSync(path, 'w');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    mkdirSync(dirname(path), { recursive: true });
+    return openSync(path, 'w');
+  }
+}
+
+/** The non-empty blocks of one reduce partition, in map order. @throws SP_SHUFFLE_FETCH_FAILED naming the map task */
+export function* readBlocks(outputs: MapOutputs, partition: number): Generator<Buffer> {
+  for (let mapIndex = 0; mapIndex < outputs.statuses.length; mapIndex++) {
+    const status = outputs.statuses[mapIndex] as MapStatus;
+    const from = status.offsets[partition] as number;
+    const size = (status.offsets[partition + 1] as number) - from;
+    if (size > 0) yield readBlock(outputs.shuffleId, mapIndex, status, partition, from, size);
+  }
+}
+
+function readBlock(shuffleId: number, mapIndex: number, status: MapStatus, partition: number, from: number, size: number): Buffer {
+  const failed = (reason: string, cause?: unknown): Error =>
+    SHUFFLE_ERRORS.FETCH_FAILED({ shuffleId, mapIndex, executorId: status.executorId, reason }, cause);
+  let file: number;
+  try {
+    file = openSync(status.path, 'r');
+  } catch (cause) {
+    throw failed((cause as Error).message, cause);
+  }
+  try {
+    const bytes = Buffer.allocUnsafe(size);
+    let got = 0;
+    while (got < size) {
+      const n = readSync(file, bytes, got, size - got, from + got);
+      if (n === 0) throw failed(`the file ends after ${from + got} bytes`);
+      got += n;
+    }
+    if (crc32(bytes) !== status.checksums[partition]) throw failed('checksum mismatch');
+    return bytes;
+  } finally {
+    closeSync(file);
+  }
+}

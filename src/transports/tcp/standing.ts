@@ -1,0 +1,212 @@
+import { createLogger } from '../../core/logger.ts';
+import { readEnvelope, type BinaryReader, type BinaryWriter } from '../../protocol/codec.ts';
+import type { Envelope } from '../../protocol/envelope.ts';
+import type { Delivery, Subscription } from '../contract.ts';
+import type { KeepAlive } from '../keep-alive.ts';
+import { guarded } from '../local.ts';
+import { readError, type Link } from './link.ts';
+import { OP } from './wire.ts';
+
+const logger = createLogger('tcp-client');
+
+/** A consumer (`deliver`) or a topic subscription (`publish`): set up on every connection until it is cancelled. */
+interface Standing {
+  readonly op: number;
+  readonly cancelOp: number;
+  readonly write: (out: BinaryWriter) => void;
+  readonly deliver?: (delivery: Delivery) => void;
+  readonly publish?: (envelope: Envelope) => void;
+}
+
+interface Request {
+  readonly done: (error?: Error) => void;
+}
+
+/** A delivery out of one connection; when that has ended, the hub has taken the frame back and answers count for nothing. */
+class RemoteDelivery implements Delivery {
+  readonly envelope: Envelope;
+  readonly redelivered: boolean;
+  readonly #standings: Standings;
+  readonly #link: Link;
+  readonly #consumer: number;
+  readonly #tag: number;
+  #answered = false;
+
+  constructor(envelope: Envelope, redelivered: boolean, standings: Standings, link: Link, consumer: number, tag: number) {
+    this.envelope = envelope;
+    this.redelivered = redelivered;
+    this.#standings = standings;
+    this.#link = link;
+    this.#consumer = consumer;
+    this.#tag = tag;
+  }
+
+  ack(): void {
+    if (this.#answered) return;
+    this.#answered = true;
+    this.#standings.ack(this.#link, this.#consumer, this.#tag);
+  }
+
+  nack(options?: { requeue?: boolean }): void {
+    if (this.#answered) return;
+    this.#answered = true;
+    this.#standings.nack(this.#link, this.#consumer, this.#tag, options?.requeue ?? true);
+  }
+}
+
+/** What a client reads: its consumers and subscriptions, the requests that set them up, and the answers to deliveries. */
+export class Standings {
+  readonly #keepAlive: KeepAlive;
+  readonly #all = new Map<number, Standing>();
+  /** Waiting for the REPLY of this connection. */
+  readonly #requests = new Map<number, Request>();
+  /** Not set up even once: somebody waits. */
+  readonly #fresh = new Map<number, Request>();
+  #acks: number[] = [];
+  #nextId = 1;
+  #link: Link | undefined;
+
+  constructor(keepAlive: KeepAlive) {
+    this.#keepAlive = keepAlive;
+  }
+
+  /** Connected: sets everything up again. */
+  open(link: Link): void {
+    this.#link = link;
+    this.#acks = [];
+    for (const [id, standing] of this.#all) this.#setUp(link, id, standing);
+  }
+
+  /** Disconnected: what was to be cancelled is gone with the connection; what stands waits for the next. */
+  shut(): void {
+    this.#link = undefined;
+    const requests = [...this.#requests.values()];
+    this.#requests.clear();
+    for (const request of requests) request.done();
+  }
+
+  /** Gives up what is not set up yet. */
+  failAll(error: Error): void {
+    for (const request of [...this.#fresh.values()]) request.done(error);
+  }
+
+  consume(queue: string, prefetch: number, handler: (delivery: Delivery) => void): Promise<Subscription> {
+    return this.#add({
+      op: OP.CONSUME,
+      cancelOp: OP.CANCEL,
+      write(out) {
+        out.string(queue);
+        out.varint(prefetch);
+      },
+      deliver: guarded(`queue ${queue}`, handler),
+    });
+  }
+
+  subscribe(topic: string, handler: (envelope: Envelope) => void): Promise<Subscription> {
+    return this.#add({
+      op: OP.SUBSCRIBE,
+      cancelOp: OP.UNSUBSCRIBE,
+      write: (out) => out.string(topic),
+      publish: guarded(`topic ${topic}`, handler),
+    });
+  }
+
+  /** Saved up, and written with the next flush. */
+  ack(link: Link, consumer: number, tag: number): void {
+    if (link !== this.#link) return;
+    this.#acks.push(consumer, tag);
+    link.scheduleFlush();
+  }
+
+  nack(link: Link, consumer: number, tag: number, requeue: boolean): void {
+    if (link !== this.#link) return;
+    const out = link.start(OP.NACK);
+    out.varint(consumer);
+    out.varint(tag);
+    out.u8(requeue ? 1 : 0);
+    link.finish();
+  }
+
+  /** Writes the acknowledgements saved up. */
+  writeAcks(link: Link): void {
+    if (this.#acks.length === 0) return;
+    const acks = this.#acks;
+    this.#acks = [];
+    const out = link.start(OP.ACK);
+    out.varint(acks.length / 2);
+    for (const number of acks) out.varint(number);
+    link.finish();
+  }
+
+  onDeliver(link: Link, reader: BinaryReader): void {
+    const consumer = reader.varint();
+    const tag = reader.varint();
+    const redelivered = reader.u8() !== 0;
+    const delivery = new RemoteDelivery(readEnvelope(reader), redelivered, this, link, consumer, tag);
+    const handle = this.#all.get(consumer)?.deliver;
+    // Cancelled while this was on its way: somebody else shall have it.
+    if (handle === undefined) delivery.nack();
+    else handle(delivery);
+  }
+
+  onPublish(reader: BinaryReader): void {
+    const subscription = this.#all.get(reader.varint());
+    subscription?.publish?.(readEnvelope(reader));
+  }
+
+  onReply(reader: BinaryReader): void {
+    const number = reader.varint();
+    const request = this.#requests.get(number);
+    this.#requests.delete(number);
+    const error = readError(reader);
+    request?.done((error as { code?: string }).code === '' ? undefined : error);
+  }
+
+  async #add(standing: Standing): Promise<Subscription> {
+    const id = this.#nextId++;
+    this.#all.set(id, standing);
+    try {
+      await this.#keepAlive.hold((resolve, reject) => {
+        this.#fresh.set(id, {
+          done: (error) => {
+            this.#fresh.delete(id);
+            if (error === undefined) resolve();
+            else reject(error);
+          },
+        });
+        if (this.#link !== undefined) this.#setUp(this.#link, id, standing);
+      });
+    } catch (error) {
+      this.#all.delete(id);
+      throw error;
+    }
+    return { cancel: () => this.#cancel(id, standing) };
+  }
+
+  #setUp(link: Link, id: number, standing: Standing): void {
+    const done = (error?: Error): void => {
+      // The connection ended before the answer: still to be done on the next one.
+      if (this.#link !== link) return;
+      const fresh = this.#fresh.get(id);
+      if (fresh !== undefined) fresh.done(error);
+      else if (error !== undefined) logger.error('a consumer or subscription could not be set up again', { error: error.message });
+    };
+    this.#request(link, standing.op, id, { done }, standing.write);
+  }
+
+  async #cancel(id: number, standing: Standing): Promise<void> {
+    const link = this.#link;
+    if (!this.#all.delete(id) || link === undefined) return;
+    await this.#keepAlive.hold((resolve) => this.#request(link, standing.cancelOp, id, { done: () => resolve() }));
+  }
+
+  #request(link: Link, op: number, id: number, request: Request, write?: (out: BinaryWriter) => void): void {
+    const number = this.#nextId++;
+    this.#requests.set(number, request);
+    const out = link.start(op);
+    out.varint(number);
+    out.varint(id);
+    write?.(out);
+    link.finish();
+  }
+}

@@ -1,0 +1,145 @@
+import type { Clock, Timer } from '../core/clock.ts';
+import { SparkProxyError } from '../core/errors.ts';
+import type { Logger } from '../core/logger.ts';
+import { envelopeFactory, splitBatch, statusBytes } from '../protocol/batch.ts';
+import { encodeBlobMissing, encodeStatus, MESSAGE, type LeasedStatus } from '../protocol/messages.ts';
+import type { Transport } from '../transports/contract.ts';
+
+export interface OutgoingStatus extends LeasedStatus {
+  /** The transport has taken it. */
+  readonly onTaken: (() => void) | undefined;
+  /** It can never be sent: what to say instead. */
+  readonly instead: ((cause: unknown) => OutgoingStatus) | undefined;
+}
+
+/** After a failed send. */
+const RETRY_MS = 500;
+
+/**
+ * What a worker says to dispatchers, once per turn of the event loop, in frames of at most 64 updates and 256 KiB.
+ * A frame the transport refuses is kept and sent again; memory is bounded by what dispatchers let it hold.
+ */
+export class StatusOutbox {
+  readonly #transport: Transport;
+  readonly #clock: Clock;
+  readonly #logger: Logger;
+  readonly #envelope: ReturnType<typeof envelopeFactory>;
+  readonly #beforeFlush: () => void;
+  readonly #updates = new Map<string, OutgoingStatus[]>();
+  readonly #missing = new Map<string, Set<string>>();
+  readonly #pending = new Set<Promise<void>>();
+  #scheduled = false;
+  #retry: Timer | undefined;
+  #closed = false;
+
+  constructor(options: { transport: Transport; clock: Clock; logger: Logger; id: string; queue: string; beforeFlush: () => void }) {
+    this.#transport = options.transport;
+    this.#clock = options.clock;
+    this.#logger = options.logger;
+    this.#envelope = envelopeFactory(options.id, options.queue);
+    this.#beforeFlush = options.beforeFlush;
+  }
+
+  add(queue: string, status: OutgoingStatus): void {
+    const updates = this.#updates.get(queue);
+    if (updates === undefined) this.#updates.set(queue, [status]);
+    else updates.push(status);
+    this.schedule();
+  }
+
+  askFor(queue: string, hash: string): void {
+    const hashes = this.#missing.get(queue);
+    if (hashes === undefined) this.#missing.set(queue, new Set([hash]));
+    else hashes.add(hash);
+    this.schedule();
+  }
+
+  /** Has `beforeFlush` called, and what it adds sent, in this turn. */
+  schedule(): void {
+    if (this.#scheduled || this.#closed) return;
+    this.#scheduled = true;
+    setImmediate(() => this.#flush());
+  }
+
+  /** Forgets what waits for a dispatcher that has gone. */
+  drop(queue: string): void {
+    this.#updates.delete(queue);
+    this.#missing.delete(queue);
+  }
+
+  /** Resolves when the transport has answered for everything added so far. */
+  async flushed(): Promise<void> {
+    this.#flush();
+    await Promise.all(this.#pending);
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#retry?.cancel();
+    this.#updates.clear();
+    this.#missing.clear();
+  }
+
+  #flush(): void {
+    if (this.#closed) return;
+    // Still scheduled while more is added, so that it goes with this flush.
+    this.#scheduled = true;
+    this.#beforeFlush();
+    this.#scheduled = false;
+    const missing = [...this.#missing];
+    const updates = [...this.#updates];
+    this.#missing.clear();
+    this.#updates.clear();
+    // Lost questions are asked again by the host.
+    for (const [queue, hashes] of missing)
+      this.#write(
+        queue,
+        MESSAGE.blobMissing,
+        encodeBlobMissing([...hashes]),
+        () => undefined,
+        () => undefined,
+      );
+    for (const [queue, statuses] of updates) for (const batch of splitBatch(statuses, statusBytes)) this.#sendUpdates(queue, batch);
+  }
+
+  #sendUpdates(queue: string, statuses: readonly OutgoingStatus[]): void {
+    const taken = (): void => {
+      for (const status of statuses) status.onTaken?.();
+    };
+    this.#write(queue, MESSAGE.status, encodeStatus(statuses), taken, (cause) => {
+      if (!SparkProxyError.is(cause) || cause.code !== 'SP_TRANSPORT_FRAME_TOO_LARGE') return this.#keep(queue, statuses);
+      if (statuses.length > 1) for (const status of statuses) this.#sendUpdates(queue, [status]);
+      else if (statuses[0]?.instead !== undefined) this.add(queue, statuses[0].instead(cause));
+    });
+  }
+
+  #keep(queue: string, statuses: readonly OutgoingStatus[]): void {
+    if (this.#closed) return;
+    this.#updates.set(queue, [...statuses, ...(this.#updates.get(queue) ?? [])]);
+    this.#retry ??= this.#clock.after(
+      RETRY_MS,
+      () => {
+        this.#retry = undefined;
+        this.#flush();
+      },
+      { background: true },
+    );
+  }
+
+  #write(queue: string, type: string, body: Uint8Array, taken: () => void, failed: (cause: unknown) => void): void {
+    const sending: Promise<void> = this.#transport.send(queue, this.#envelope(type, body)).then(
+      () => {
+        this.#pending.delete(sending);
+        taken();
+      },
+      (cause: unknown) => {
+        this.#pending.delete(sending);
+        // Closed by this process: there is no later.
+        if (SparkProxyError.is(cause) && cause.code === 'SP_TRANSPORT_CLOSED') this.close();
+        if (!this.#closed) this.#logger.warn('a frame could not be sent', { queue, type, error: (cause as Error).message });
+        failed(cause);
+      },
+    );
+    this.#pending.add(sending);
+  }
+}

@@ -1,0 +1,74 @@
+import { Worker } from 'node:worker_threads';
+import { createRequire } from 'node:module';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { captureEditor, serializeGraph } from '../../src/closure/index.ts';
+import { addEditor } from '../../src/loader/hook.ts';
+import type { Case } from './fixtures/cases.ts';
+
+let worker: Worker;
+
+beforeAll(() => {
+  // No module hook there: by-value code must need none.
+  worker = new Worker(new URL('./fixtures/rebuild.ts', import.meta.url), { execArgv: [] }).setMaxListeners(0) as Worker;
+});
+afterAll(() => worker.terminate());
+
+interface Answer {
+  readonly result?: unknown;
+  readonly error?: { readonly message: string; readonly stack: string };
+}
+
+async function runThere(fn: unknown, args: readonly unknown[] = []): Promise<Answer> {
+  const { bytes } = serializeGraph(fn);
+  return new Promise((resolve, reject) => {
+    worker.once('message', resolve);
+    worker.once('error', reject);
+    worker.postMessage({ bytes, args });
+  });
+}
+
+async function check({ make, args, expected }: Case): Promise<void> {
+  const answer = await runThere(make(), args);
+  if (answer.error !== undefined) throw new Error(answer.error.stack);
+  expect(answer.result).toEqual(expected);
+}
+
+const capture = captureEditor();
+addEditor({ ...capture, wants: (module) => !module.url.includes('?plain') && capture.wants(module) });
+const hooked = (await import('./fixtures/cases.ts')) as { cases: readonly Case[] };
+const plain = (await import(`./fixtures/cases.ts?${'plain'}`)) as { cases: readonly Case[] };
+
+describe('with the load-time transform, a thread rebuilds', () => {
+  for (const one of hooked.cases) test(one.name, () => check(one));
+});
+
+describe('with the inspector alone, a thread rebuilds', () => {
+  for (const one of plain.cases) {
+    if (one.hookOnly === undefined) test(one.name, () => check(one));
+    else test(`not: ${one.name}`, () => expect(() => serializeGraph(one.make())).toThrow(/--import spark-proxy\/register/));
+  }
+});
+
+describe('functions of CommonJS modules', () => {
+  const load = (query: string): Record<string, (...args: never[]) => unknown> => {
+    const require = createRequire(import.meta.url);
+    const path = require.resolve('./fixtures/legacy.cjs');
+    delete require.cache[path];
+    addEditor({ ...capture, wants: (module) => query === '' && !module.url.includes('?plain') && capture.wants(module) });
+    return require(path) as never;
+  };
+  for (const [how, query] of [
+    ['with the transform', ''],
+    ['with the inspector', 'plain'],
+  ] as const) {
+    test(`travel by reference when exported, by value when not, ${how}`, async () => {
+      const legacy = load(query);
+      expect(await runThere(legacy['times'], [7])).toEqual({ result: 42 });
+      expect(await runThere(legacy['here'])).toEqual({ result: 'legacy.cjs' });
+      expect(await runThere(legacy['lazy'])).toEqual({ result: 'a/b' });
+      expect(await runThere((legacy['make'] as (k: number) => unknown)(2), [1])).toEqual({ result: 13 });
+      const { sloppy } = legacy;
+      expect(await runThere(sloppy)).toEqual({ result: 'object' });
+    });
+  }
+});

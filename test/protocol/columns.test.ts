@@ -1,0 +1,73 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { appendPairs, decodeRecords, encodeRecords, forEachPairColumn, packValue, unpackValue } from '../../src/protocol/columns.ts';
+import { SparkProxyError } from '../../src/core/errors.ts';
+
+test.each([
+  ['nothing', []],
+  ['integers', [1, 2, -3, 2147483647, -2147483648]],
+  ['floats', [1.5, -0, NaN, Infinity, 1e300]],
+  ['numbers beyond 32 bits', [2 ** 53, -(2 ** 40), 2 ** 31]],
+  ['ASCII strings', ['abc', '', 'd'.repeat(300)]],
+  ['strings beyond ASCII', ['ü', '日本', '😀']],
+  ['lone surrogates', ['a\ud800b', '\udc00']],
+  ['pairs', [[1, 'a'], [2, 'b']]],
+  ['nested pairs', [[['a', 1], 2.5], [['b', 2], 3]]],
+  ['everything else', [{ a: 1 }, undefined, null, true, 10n, -(2n ** 70n), new Date(5), new Map([[1, { x: 2 }]]), new Set([1]), [1, 2, 3], new Uint8Array([1, 2])]],
+  ['mixed', [1, 'a', [1, 2]]],
+] as [string, unknown[]][])('%s survive', (_name, records) => {
+  expect(decodeRecords(encodeRecords(records))).toEqual(records);
+});
+
+test('identity within a batch survives', () => {
+  const shared = { a: 1 };
+  const [x, y] = decodeRecords(encodeRecords([shared, shared]));
+  expect(x).toBe(y);
+});
+
+test('any data survives', () => {
+  const value = fc.anything({ withBigInt: true, withDate: true, withNullPrototype: false, withTypedArray: false, withSparseArray: false });
+  fc.assert(
+    fc.property(fc.array(value, { maxLength: 8 }), (records) => {
+      fc.pre(!JSON.stringify(records, (_k, v: unknown) => (typeof v === 'bigint' ? `${v}` : v)).includes('__proto__'));
+      expect(decodeRecords(encodeRecords(records))).toEqual(records);
+    }),
+    { numRuns: 300 },
+  );
+});
+
+test('functions and symbols are refused', () => {
+  expect(() => packValue({ f: () => 1 })).toThrow(/cannot be encoded/);
+  expect(() => encodeRecords([Symbol('x')])).toThrow(/SP_COLUMN_NOT_DATA|cannot be encoded/);
+});
+
+test('pairs written as two columns are read without pair objects', () => {
+  const out: Uint8Array[] = [];
+  appendPairs(out, ['a', 'b'], [1, 2]);
+  appendPairs(out, ['c'], [3]);
+  const seen: unknown[] = [];
+  forEachPairColumn(Buffer.concat(out), (keys, values) => {
+    for (let i = 0; i < keys.length; i++) seen.push([keys[i], values[i]]);
+  });
+  expect(seen).toEqual([['a', 1], ['b', 2], ['c', 3]]);
+});
+
+test('random bytes give coded errors only', () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
+      for (const decode of [decodeRecords, unpackValue]) {
+        try {
+          decode(bytes);
+        } catch (error) {
+          if (!SparkProxyError.is(error)) throw error;
+        }
+      }
+    }),
+    { numRuns: 2000 },
+  );
+});
+
+test('a truncated block is refused', () => {
+  const bytes = encodeRecords(['abc', 'def', 'ghi']);
+  for (let n = 1; n < bytes.length; n++) expect(() => decodeRecords(bytes.subarray(0, n))).toThrow(/corrupt/);
+});

@@ -1,0 +1,13 @@
+import { defineConfig } from 'vitest/config';
+
+// Tests run on Node's own module loader (no bundler in between), so they load code exactly as users do.
+export default defineConfig({
+  test: {
+    include: ['test/**/*.test.ts'],
+    pool: 'forks',
+    execArgv: ['--import', new URL('./src/register.ts', import.meta.url).href],
+    testTimeout: 30_000,
+    hookTimeout: 30_000,
+    experimental: { viteModuleRunner: false },
+  },
+});
