@@ -40,7 +40,11 @@ function submissions(count: number, commons: readonly string[]): Submission[] {
         stageId: 0,
         stageAttemptNumber: 0,
       },
-      ...{ kind: 'js', commons, payload, preferredLocations: [], timeoutMs: 0 },
+      kind: 'js',
+      commons,
+      payload,
+      preferredLocations: [],
+      timeoutMs: 0,
     },
   }));
 }
@@ -86,7 +90,9 @@ async function roundTrips(count: number): Promise<{ us: number; cpu: number }> {
       delivery.ack();
       if (delivery.envelope.type !== MESSAGE.tasks) return;
       const answers = decodeTasks(delivery.envelope.body).map(({ application, epoch, task }) => ({
-        ...{ application, epoch, update: { taskId: task.taskId, state: 'FINISHED' as const, executorId: id, data } },
+        application,
+        epoch,
+        update: { taskId: task.taskId, state: 'FINISHED' as const, executorId: id, data },
       }));
       void transport.send(delivery.envelope.replyTo, envelope(MESSAGE.status, encodeStatus(answers)));
     });

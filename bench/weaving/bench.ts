@@ -17,7 +17,9 @@ export interface Row {
 const round = (value: number, digits: number): number => Number(value.toFixed(digits));
 
 async function start(one: Case): Promise<ChildProcess> {
-  const child = fork(fileURLToPath(new URL(`./child${import.meta.url.slice(-3)}`, import.meta.url)), [one.name], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+  const child = fork(fileURLToPath(new URL(`./child${import.meta.url.slice(-3)}`, import.meta.url)), [one.name], {
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  });
   await once(child, 'message');
   return child;
 }

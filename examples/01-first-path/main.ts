@@ -7,7 +7,7 @@ const samples = 4_000_000;
 const slices = 8;
 const inside = await sc
   .range(0, samples, 1, slices)
-  .map((i) => {
+  .map((i): number => {
     // A fixed pseudo-random point for each index, so that every run, inside or outside, gives the same answer.
     const x = hash(2 * i) * 2 - 1;
     const y = hash(2 * i + 1) * 2 - 1;
@@ -16,12 +16,12 @@ const inside = await sc
   .reduce((a, b) => a + b);
 console.log(`Pi is roughly ${((4 * inside) / samples).toFixed(5)}`);
 
-const text = ['**/*.md', '**/LICENSE*', '**/license*', '**/*.d.ts', '**/*.d.mts', '**/*.d.cts'].map((pattern) => `node_modules/${pattern}`);
-const bytes = sc.longAccumulator('characters read');
+const text = 'node_modules/**/{*.md,*.d.ts,*.d.mts,*.d.cts,LICENSE*,LICENCE*,license*}';
+const characters = sc.longAccumulator('characters read');
 const counts = sc
   .textFile(text, 16)
   .flatMap((line) => {
-    bytes.add(line.length + 1);
+    characters.add(line.length + 1);
     return line.toLowerCase().match(/[a-z]+/g) ?? [];
   })
   .map((word): [string, number] => [word, 1])
@@ -30,7 +30,7 @@ const counts = sc
 
 const top = await counts.sortBy(([, n]) => n, { ascending: false }).take(10);
 const [words, distinct] = await counts.map(([, n]): [number, number] => [n, 1]).reduce(([a, b], [c, d]) => [a + c, b + d]);
-console.log(`${words} words, ${distinct} distinct; the most frequent:`);
+console.log(`${words} words in ${characters.value} characters, ${distinct} distinct; the most frequent:`);
 for (const [word, n] of top) console.log(`${String(n).padStart(9)}  ${word}`);
 await sc.stop();
 

@@ -6,8 +6,10 @@ export type AdviceKind = 'before' | 'after' | 'around' | 'afterReturning' | 'aft
 // oxlint-disable-next-line no-explicit-any
 export type AnyFunction = (this: any, ...args: any[]) => any;
 
-type Point<F extends AnyFunction> = JoinPoint<ThisParameterType<F>, Parameters<F>, ReturnType<F>>;
-type Proceeding<F extends AnyFunction> = ProceedingJoinPoint<ThisParameterType<F>, Parameters<F>, ReturnType<F>>;
+/** Of a function that is not known, anything goes: tuples too, to which any[] would not be assignable. */
+type ArgsOf<F extends AnyFunction> = AnyFunction extends F ? any : Parameters<F>;
+type Point<F extends AnyFunction> = JoinPoint<ThisParameterType<F>, ArgsOf<F>, ReturnType<F>>;
+type Proceeding<F extends AnyFunction> = ProceedingJoinPoint<ThisParameterType<F>, ArgsOf<F>, ReturnType<F>>;
 
 export type BeforeAdvice<F extends AnyFunction = AnyFunction> = (jp: Point<F>) => unknown;
 export type AfterAdvice<F extends AnyFunction = AnyFunction> = (jp: Point<F>) => unknown;
@@ -53,11 +55,14 @@ export function makeAdvice(kind: AdviceKind, run: unknown, options: AdviceOption
 }
 
 /** Runs before the call; a throw prevents it. A promise it returns is not waited for: use around advice. */
-export const before = <F extends AnyFunction = AnyFunction>(run: BeforeAdvice<F>, options?: AdviceOptions): Advice<F> => makeAdvice('before', run, options) as Advice<F>;
+export const before = <F extends AnyFunction = AnyFunction>(run: BeforeAdvice<F>, options?: AdviceOptions): Advice<F> =>
+  makeAdvice('before', run, options) as Advice<F>;
 /** Runs when the call has ended, either way; of a native promise, when it has settled (and a promise it then returns is waited for). */
-export const after = <F extends AnyFunction = AnyFunction>(run: AfterAdvice<F>, options?: AdviceOptions): Advice<F> => makeAdvice('after', run, options) as Advice<F>;
+export const after = <F extends AnyFunction = AnyFunction>(run: AfterAdvice<F>, options?: AdviceOptions): Advice<F> =>
+  makeAdvice('after', run, options) as Advice<F>;
 /** Runs in place of the call. */
-export const around = <F extends AnyFunction = AnyFunction>(run: AroundAdvice<F>, options?: AdviceOptions): Advice<F> => makeAdvice('around', run, options) as Advice<F>;
+export const around = <F extends AnyFunction = AnyFunction>(run: AroundAdvice<F>, options?: AdviceOptions): Advice<F> =>
+  makeAdvice('around', run, options) as Advice<F>;
 /** Runs with what the call returned, or what its promise was fulfilled with. It cannot change it, but may throw. */
 export const afterReturning = <F extends AnyFunction = AnyFunction>(run: AfterReturningAdvice<F>, options?: AdviceOptions): Advice<F> =>
   makeAdvice('afterReturning', run, options) as Advice<F>;

@@ -9,16 +9,15 @@ export function compileClosures(request: ChainRequest, state: ShellState): AnyFu
   const { original, inherited } = callee;
   const isConstruct = signature.kind === 'construct';
 
-  const call: Continuation =
-    isConstruct
-      ? (self, args) => Reflect.construct(original, args, self as AnyFunction)
-      : inherited === undefined
-        ? (self, args) => Reflect.apply(original, self, args)
-        : signature.kind === 'get'
-          ? (self) => Reflect.get(inherited.from, inherited.key, self)
-          : signature.kind === 'set'
-            ? (self, args) => Reflect.set(inherited.from, inherited.key, args[0], self)
-            : (self, args) => Reflect.apply((inherited.from as Record<string | symbol, AnyFunction>)[inherited.key]!, self, args);
+  const call: Continuation = isConstruct
+    ? (self, args) => Reflect.construct(original, args, self as AnyFunction)
+    : inherited === undefined
+      ? (self, args) => Reflect.apply(original, self, args)
+      : signature.kind === 'get'
+        ? (self) => Reflect.get(inherited.from, inherited.key, self)
+        : signature.kind === 'set'
+          ? (self, args) => Reflect.set(inherited.from, inherited.key, args[0], self)
+          : (self, args) => Reflect.apply((inherited.from as Record<string | symbol, AnyFunction>)[inherited.key]!, self, args);
   const chain = request.advice.reduceRight<Continuation>((inner, advice) => wrap(signature, advice, inner), call);
 
   if (isConstruct) {

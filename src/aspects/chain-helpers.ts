@@ -34,7 +34,11 @@ export const HELPERS = { JPN: JoinPointN, late, noInstance, afterSettled };
 
 /** A plain function can be constructed; methods, arrows, async functions and generators cannot. */
 export function isConstructible(fn: AnyFunction): boolean {
-  return Object.hasOwn(fn, 'prototype') && Object.getPrototypeOf(fn.prototype ?? {}) !== GENERATOR_PROTOTYPE && Object.getPrototypeOf(fn.prototype ?? {}) !== ASYNC_GENERATOR_PROTOTYPE;
+  return (
+    Object.hasOwn(fn, 'prototype') &&
+    Object.getPrototypeOf(fn.prototype ?? {}) !== GENERATOR_PROTOTYPE &&
+    Object.getPrototypeOf(fn.prototype ?? {}) !== ASYNC_GENERATOR_PROTOTYPE
+  );
 }
 const GENERATOR_PROTOTYPE: unknown = Object.getPrototypeOf(function* () {}).prototype;
 const ASYNC_GENERATOR_PROTOTYPE: unknown = Object.getPrototypeOf(async function* () {}).prototype;

@@ -5,22 +5,19 @@ import { joinPointClasses } from './join-point.ts';
 
 /** What a call looks like where code is written for it. */
 interface Shape {
-  /** Exactly the declared number of arguments, each in its own variable; else an array `args`. */
-  readonly fixed: boolean;
+  /** So many arguments, each in its own variable (a0, a1...); undefined: any number, in an array `args`. */
+  readonly count: number | undefined;
   /** Expression of the receiver; for a construction, of the new target. */
   readonly self: 'self' | 'this';
-  readonly args: 'args' | 'arguments';
+  readonly args?: 'arguments';
 }
-const FIXED: Shape = { fixed: true, self: 'self', args: 'args' };
-const ANY: Shape = { fixed: false, self: 'self', args: 'args' };
-const FIXED_OF_THIS: Shape = { fixed: true, self: 'this', args: 'arguments' };
-const ANY_OF_THIS: Shape = { fixed: false, self: 'this', args: 'arguments' };
+const ANY: Shape = { count: undefined, self: 'self' };
 
 let sequence = 0;
 
 /**
- * Writes the source of one site. Every site has its own text and functions, so type feedback of one call site never mixes
- * with another's, and V8 can inline advice and original into the caller.
+ * The source of one site, for `new Function`. Every site has its own text and functions, so type feedback of one call site
+ * never mixes with another's, and V8 can inline advice and original into the caller.
  */
 export function chainSource(request: ChainRequest): string {
   return new Source(request).text();
@@ -28,73 +25,71 @@ export function chainSource(request: ChainRequest): string {
 
 class Source {
   readonly #request: ChainRequest;
+  /** Declared number of arguments: the call with as many is the fast one. */
   readonly #arity: number;
+  /** One fewer or more (an optional argument) has code of its own too; all others share the code for any number. */
+  readonly #counts: readonly number[];
   readonly #construct: boolean;
   readonly #functions = new Map<string, string>();
 
   constructor(request: ChainRequest) {
     this.#request = request;
     this.#arity = request.callee.original.length;
+    this.#counts = [this.#arity, this.#arity + 1, this.#arity - 1].filter((count) => count >= 0 && count < joinPointClasses().length);
     this.#construct = request.signature.kind === 'construct';
   }
 
   text(): string {
-    const { signature } = this.#request;
-    const url = `spark-proxy:weave/${signature.toString().replace(/[^\w$.# -]/g, '_')}/${++sequence}`;
-    const shell = this.#shell();
-    return [
-      '"use strict";',
-      ...this.#functions.values(),
-      shell,
-      `//# sourceURL=${url.replaceAll(' ', '-')}`,
-    ].join('\n');
+    const url = `spark-proxy:weave/${this.#request.signature.toString().replace(/[^\w$.#-]/g, '-')}/${++sequence}`;
+    const shell = this.#construct ? this.#constructShell() : this.#functionShell();
+    return ['"use strict";', ...this.#functions.values(), shell, `//# sourceURL=${url}`].join('\n');
   }
 
-  /** Shapes a call may have; beyond the join point classes there is only `any`. */
-  get #fixed(): boolean {
-    return this.#arity < joinPointClasses().length;
+  #names(count: number | undefined): string[] {
+    return Array.from({ length: count ?? 0 }, (_, i) => `a${i}`);
   }
 
-  #names(): string[] {
-    return Array.from({ length: this.#arity }, (_, i) => `a${i}`);
-  }
-
-  #list(...first: string[]): string {
-    return [...first, ...this.#names()].join(', ');
+  #list(count: number | undefined, ...first: string[]): string {
+    return [...first, ...this.#names(count)].join(', ');
   }
 
   /** The call that all advice goes around. */
-  #call({ fixed, self, args }: Shape): string {
+  #call({ count, self, args = 'args' as never }: Shape): string {
     const { inherited } = this.#request.callee;
     switch (this.#request.signature.kind) {
       case 'construct':
-        return fixed ? `${self} === O ? new O(${this.#list()}) : build.call(${this.#list(self)})` : `Reflect.construct(O, ${args}, ${self})`;
+        return count === undefined
+          ? `Reflect.construct(O, ${args}, ${self})`
+          : `${self} === O ? new O(${this.#list(count)}) : build.call(${this.#list(count, self)})`;
       case 'get':
         if (inherited !== undefined) return `Reflect.get(P, K, ${self})`;
         break;
       case 'set':
-        if (inherited !== undefined) return `Reflect.set(P, K, ${fixed ? 'a0' : `${args}[0]`}, ${self})`;
+        if (inherited !== undefined) return `Reflect.set(P, K, ${count === undefined ? `${args}[0]` : count === 0 ? 'undefined' : 'a0'}, ${self})`;
         break;
       case 'execution':
         break;
     }
     const callee = inherited === undefined ? 'O' : 'P[K]';
-    return fixed ? `${callee}.call(${this.#list(self)})` : `${callee}.apply(${self}, ${args})`;
+    return count === undefined ? `${callee}.apply(${self}, ${args})` : `${callee}.call(${this.#list(count, self)})`;
   }
 
   /**
-   * The statements of one level: from advice `from` to the next around advice, or to the original. `self` and the
-   * arguments are in scope; ends with a return.
+   * The statements of one level: from advice `from` to the next around advice, or to the original. Receiver and arguments
+   * are in scope; ends with a return.
    */
   #level(from: number, shape: Shape): string {
     const { advice } = this.#request;
     const end = advice.findIndex((a, i) => i >= from && a.kind === 'around');
     const level = advice.slice(from, end < 0 ? undefined : end + 1);
-    const needsJoinPoint = level.some((a) => takesParameters(a.run));
     const lines: string[] = [];
-    // Before advice must not find a way to proceed.
-    const next = level[0]?.kind === 'around' && takesParameters(level[0].run) ? this.#inner(from + 1) : 'undefined';
-    if (needsJoinPoint) lines.push(shape.fixed ? `const jp = new JP(${this.#list('SIG', shape.self, next)});` : `const jp = new JPN(SIG, ${shape.self}, ${next}, ${shape.args});`);
+    if (level.some((a) => takesParameters(a.run))) {
+      // Before advice must not find a way to proceed.
+      const next = level[0]?.kind === 'around' && takesParameters(level[0].run) ? this.#inner(from + 1) : 'undefined';
+      const made =
+        shape.count === undefined ? `JPN(SIG, ${shape.self}, ${next}, args)` : `JP${shape.count}(${this.#list(shape.count, 'SIG', shape.self, next)})`;
+      lines.push(`const jp = new ${made};`);
+    }
     if (level.every((a) => a.kind === 'before')) {
       return [...lines, ...level.map((_, i) => this.#run(from + i, 'jp')), `return ${this.#call(shape)};`].join('\n');
     }
@@ -110,8 +105,7 @@ class Source {
 
   /** Statements that leave in `r` the outcome of advice `i` and what is inside it. */
   #nest(i: number, shape: Shape, first = false): string {
-    const { advice } = this.#request;
-    const one = advice[i];
+    const one = this.#request.advice[i];
     if (one === undefined) return `r = ${this.#call(shape)};`;
     if (one.kind === 'before') return `${this.#run(i, 'jp')}\n${this.#nest(i + 1, shape)}`;
     if (one.kind === 'around') return this.#around(i, shape, first);
@@ -119,29 +113,30 @@ class Source {
     const jp = takesParameters(one.run);
     const setError = jp ? 'jp.error = e; ' : '';
     const setResult = jp ? 'jp.result = r; ' : '';
-    // A constructor may make a promise; that is its instance, not an outcome to wait for.
-    const settled = (sync: string): string =>
-      this.#construct ? sync : `if (r instanceof Promise) r = afterSettled(r, ${jp ? 'jp' : 'undefined'}, A${i}, I${i}, '${one.kind}');${sync === '' ? '' : ` else { ${sync} }`}`;
-    const caught = `catch (e) { ${setError}${this.#run(i, one.kind === 'after' ? 'jp' : 'jp, e')} throw e; }`;
+    const settled = (sync: string): string => {
+      // A constructor may make a promise; that is its instance, not an outcome to wait for.
+      if (this.#construct) return sync;
+      const wait = `if (r instanceof Promise) r = afterSettled(r, ${jp ? 'jp' : 'undefined'}, A${i}, I${i}, '${one.kind}');`;
+      return sync === '' ? wait : `${wait} else { ${sync} }`;
+    };
     switch (one.kind) {
       case 'afterReturning':
         return `${inner}\n${settled(`${setResult}${this.#run(i, 'jp, r')}`)}`;
       case 'afterThrowing':
-        return `try { ${inner} } ${caught}\n${settled('')}`;
+        return `try { ${inner} } catch (e) { ${setError}${this.#run(i, 'jp, e')} throw e; }\n${settled('')}`;
       case 'after':
-        return `try { ${inner} } ${caught}\n${settled(`${setResult}${this.#run(i, 'jp')}`)}`;
+        return `try { ${inner} } catch (e) { ${setError}${this.#run(i, 'jp')} throw e; }\n${settled(`${setResult}${this.#run(i, 'jp')}`)}`;
     }
   }
 
-  #around(i: number, shape: Shape, first: boolean): string {
+  #around(i: number, { count }: Shape, first: boolean): string {
     if (!takesParameters(this.#request.advice[i]!.run)) return `r = ${this.#run(i, '')}${this.#checkInstance()}`;
-    const inner = this.#inner(i + 1);
+    const next = this.#inner(i + 1);
     // Only the join point is captured: fewer fields for escape analysis to follow, so deep chains stay free of allocation.
-    const fields = this.#names().map((name) => `jp.${name}`);
-    const proceed = shape.fixed ? `L${i + 1}(${['jp.self', ...fields].join(', ')})` : `V${i + 1}(jp.self, jp.rest)`;
+    const given = count === undefined ? 'jp.self, jp.rest' : ['jp.self', ...this.#names(count).map((name) => `jp.${name}`)].join(', ');
     return [
-      ...(first ? [] : [`jp.next = ${inner};`]),
-      `r = ${this.#run(i, `jp, () => jp.next ? ${proceed} : late(jp)`)}`,
+      ...(first ? [] : [`jp.next = ${next};`]),
+      `r = ${this.#run(i, `jp, () => jp.next ? ${this.#levelFunction(i + 1, count)}(${given}) : late(jp)`)}`,
       // A promise means that the advice goes on running: it may proceed later.
       this.#construct ? 'jp.next = null;' : 'if (!(r instanceof Promise)) jp.next = null;',
       this.#checkInstance(),
@@ -152,54 +147,77 @@ class Source {
     return this.#construct ? "if (r === null || (typeof r !== 'object' && typeof r !== 'function')) noInstance(SIG, r);" : '';
   }
 
-  /** Declares what runs inside the around advice before level `i`; gives the name of its continuation. */
-  #inner(i: number): string {
-    const name = `N${i}`;
+  /** Declares the function of a level for one shape; gives its name. */
+  #levelFunction(i: number, count: number | undefined): string {
+    const name = count === undefined ? `V${i}` : `L${i}_${count}`;
     if (this.#functions.has(name)) return name;
-    const elements = this.#names().map((_, n) => `args[${n}]`);
-    const exact = this.#fixed ? `args.length === ${this.#arity} ? L${i}(${['self', ...elements].join(', ')}) : ` : '';
-    this.#functions.set(name, `function ${name}(self, args) { return ${exact}V${i}(self, args); }`);
-    if (this.#fixed) this.#functions.set(`L${i}`, `function L${i}(${this.#list('self')}) {\n${this.#level(i, FIXED)}\n}`);
-    this.#functions.set(`V${i}`, `function V${i}(self, args) {\n${this.#level(i, ANY)}\n}`);
+    this.#functions.set(name, '');
+    const parameters = count === undefined ? 'self, args' : this.#list(count, 'self');
+    this.#functions.set(name, `function ${name}(${parameters}) {\n${this.#level(i, { ...ANY, count })}\n}`);
     return name;
   }
 
-  #shell(): string {
-    return this.#construct ? this.#constructShell() : this.#functionShell();
+  /** Declares the continuation of proceedWith at level `i`; gives its name. */
+  #inner(i: number): string {
+    const name = `N${i}`;
+    if (this.#functions.has(name)) return name;
+    this.#functions.set(name, '');
+    const exact =
+      this.#counts[0] === this.#arity
+        ? `args.length === ${this.#arity} ? ${this.#levelFunction(i, this.#arity)}(${['self', ...this.#names(this.#arity).map((_, n) => `args[${n}]`)].join(', ')}) : `
+        : '';
+    this.#functions.set(name, `function ${name}(self, args) { return ${exact}${this.#levelFunction(i, undefined)}(self, args); }`);
+    return name;
   }
 
-  /**
-   * Off must cost next to nothing, so it is asked first; passing `arguments` to apply() costs nothing once it is inlined.
-   */
+  /** Level 0 for other numbers of arguments than the declared one; its receiver is the shell's. */
+  #other(): string {
+    const others = this.#counts.filter((count) => count !== this.#arity);
+    const most = Math.max(0, ...others);
+    const each = others.map((count) => `if (arguments.length === ${count}) return ${this.#levelFunction(0, count)}(${this.#list(count, 'this')});\n`).join('');
+    const any = this.#levelFunction(0, undefined);
+    return `function other(${this.#list(most)}) {\n${each}return rest.apply(this, arguments);\n}\nfunction rest(...args) { return ${any}(this, args); }`;
+  }
+
+  #fixed(self: Shape['self']): string {
+    const count = this.#arity;
+    if (this.#counts[0] !== count) return '';
+    return `if (ST.mode === 1 && arguments.length === ${count}) {\n${this.#level(0, { count, self })}\n}\n`;
+  }
+
+  /** Off must cost next to nothing, so it is asked first; passing `arguments` to apply() costs nothing once it is inlined. */
   #functionShell(): string {
-    const list = this.#list();
+    const list = this.#list(this.#arity);
     const { callee, signature } = this.#request;
-    const fixed = this.#fixed ? `if (ST.mode === 1 && arguments.length === ${this.#arity}) {\n${this.#level(0, FIXED_OF_THIS)}\n}\n` : '';
+    const body = [
+      `if (ST.mode === 0) return ${this.#call({ count: undefined, self: 'this', args: 'arguments' })};`,
+      `${this.#fixed('this')}if (ST.mode === 1) return other.apply(this, arguments);`,
+      'return ST.site.shell.apply(this, arguments);',
+    ].join('\n');
     const constructible = signature.kind === 'execution' && isConstructible(callee.original);
-    const body = `if (ST.mode === 0) return ${this.#call(ANY_OF_THIS)};\n${fixed}return any.apply(this, arguments);`;
+    const construct = 'if (new.target !== undefined) return Reflect.construct(O, arguments, new.target === shell ? O : new.target);';
     return [
-      `function any(...args) {\nif (ST.mode === 2) return ST.site.shell.apply(this, args);\n${this.#level(0, { ...ANY, self: 'this' })}\n}`,
-      constructible
-        ? `function shell(${list}) {\nif (new.target !== undefined) return Reflect.construct(O, arguments, new.target === shell ? O : new.target);\n${body}\n}\nreturn shell;`
-        : `return { [K](${list}) {\n${body}\n} }[K];`,
+      this.#other(),
+      constructible ? `function shell(${list}) {\n${construct}\n${body}\n}\nreturn shell;` : `return { [K](${list}) {\n${body}\n} }[K];`,
     ].join('\n');
   }
 
   #constructShell(): string {
     const { newTarget } = this.#request.callee;
-    const exactly = `arguments.length === ${this.#arity}`;
-    const fixed = this.#fixed ? `if (ST.mode === 1 && ${exactly}) {\n${this.#level(0, FIXED)}\n}\n` : '';
-    const off = this.#fixed ? `if (${exactly}) return ${this.#call(FIXED)};\n` : '';
+    const known = this.#counts[0] === this.#arity;
     return [
       // V8 reduces Reflect.construct to a plain construction for `arguments`, not for an array.
       'function build() { return Reflect.construct(O, arguments, this); }',
-      `function any(self, args) {\n${this.#level(0, ANY)}\n}`,
-      `function shell(${this.#list()}) {`,
+      this.#other(),
+      `function shell(${this.#list(this.#arity)}) {`,
       'const nt = new.target;',
       'if (nt === undefined) return Reflect.apply(O, this, arguments);',
       `const self = ${newTarget === 'shell' ? 'nt' : `nt === shell ? ${newTarget === undefined ? 'O' : 'NT'} : nt`};`,
-      `if (ST.mode === 0) {\n${off}return Reflect.construct(O, arguments, self);\n}`,
-      `${fixed}if (ST.mode === 1) return any(self, Array.from(arguments));`,
+      'if (ST.mode === 0) {',
+      known ? `if (arguments.length === ${this.#arity}) return ${this.#call({ count: this.#arity, self: 'self' })};` : '',
+      'return Reflect.construct(O, arguments, self);',
+      '}',
+      `${this.#fixed('self')}if (ST.mode === 1) return other.apply(self, arguments);`,
       'return Reflect.construct(ST.site.shell, arguments, nt === shell ? ST.site.shell : nt);',
       '}',
       'return shell;',

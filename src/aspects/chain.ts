@@ -69,12 +69,17 @@ function dress(shell: AnyFunction, { signature, callee: { original } }: ChainReq
   return shell;
 }
 
+let named: Readonly<Record<string, unknown>> | undefined;
+
+/** The classes of join points as JP0, JP1... */
+const joinPoints = (): Readonly<Record<string, unknown>> => (named ??= Object.fromEntries(joinPointClasses().map((made, count) => [`JP${count}`, made])));
+
 function generate(request: ChainRequest, state: ShellState): AnyFunction {
   const { callee, advice, signature } = request;
   // Parameters, unlike constants of the body, need no check that they are initialised, which keeps what V8 inlines small.
   const scope: Record<string, unknown> = {
     ...HELPERS,
-    JP: joinPointClasses()[callee.original.length],
+    ...joinPoints(),
     ST: state,
     SIG: signature,
     O: callee.original,
@@ -90,4 +95,3 @@ function generate(request: ChainRequest, state: ShellState): AnyFunction {
   const factory = new Function(...Object.keys(scope), chainSource(request)) as AnyFunction;
   return factory(...Object.values(scope)) as AnyFunction;
 }
-

@@ -11,7 +11,9 @@ export type Constructor<Args extends any[] = any[], Instance = any> = new (...ar
 type AnyConstructor = abstract new (...args: any[]) => any;
 
 /** Advice on a construction: `args` are the constructor's, `result` and `target` the instance, afterwards. */
-export type ConstructAdvice<C extends AnyConstructor = AnyConstructor> = AdviceLike<(this: InstanceType<C>, ...args: ConstructorParameters<C>) => InstanceType<C>>;
+export type ConstructAdvice<C extends AnyConstructor = AnyConstructor> = AdviceLike<
+  (this: InstanceType<C>, ...args: ConstructorParameters<C>) => InstanceType<C>
+>;
 
 export interface PrepareOptions {
   /**
@@ -28,7 +30,8 @@ const PREPARED = new WeakMap<object, Site>();
 
 /**
  * A stand-in for a class, through which construct advice can be woven now and later: `weave(prepared, construct(), advice)`.
- * It has the class's prototype object, so `instanceof` holds both ways; static members are the class's own, by inheritance.
+ * It has the class's prototype object, so `instanceof` holds both ways, and is its `constructor`; static members are the
+ * class's own, by inheritance. A class has one stand-in, which stays when its advice leaves.
  * @throws SP_ASPECTS_NOT_A_CLASS
  */
 export function prepareConstructor<C extends AnyConstructor>(original: C, options: PrepareOptions = {}): C {
@@ -41,14 +44,19 @@ export function prepareConstructor<C extends AnyConstructor>(original: C, option
  * off through `handleOf(returned class)`.
  * @throws SP_ASPECTS_NOT_A_CLASS, SP_ASPECTS_BAD_ADVICE
  */
-export function weaveConstructor<C extends AnyConstructor>(original: C, advice: ConstructAdvice<C> | readonly ConstructAdvice<C>[], options: PrepareOptions = {}): C {
+export function weaveConstructor<C extends AnyConstructor>(
+  original: C,
+  advice: ConstructAdvice<C> | readonly ConstructAdvice<C>[],
+  options: PrepareOptions = {},
+): C {
   const list = (Array.isArray(advice) ? advice : [advice]) as readonly unknown[];
   const entries = list.map((one) => nextEntry(toAdvice(one) as Advice, 'weaveConstructor'));
   return prepareWith(original, entries, options).first as unknown as C;
 }
 
 export function prepareWith(original: AnyConstructor, entries: readonly Entry[], options: PrepareOptions): Site {
-  if (typeof original !== 'function' || !isConstructible(original as never)) throw errors.NOT_A_CLASS({ target: typeof original === 'function' ? original.name : typeof original });
+  if (typeof original !== 'function' || !isConstructible(original as never))
+    throw errors.NOT_A_CLASS({ target: typeof original === 'function' ? original.name : typeof original });
   const known = siteOf(original)?.signature.kind === 'construct' ? siteOf(original) : PREPARED.get(original);
   if (known !== undefined) {
     if (entries.length > 0) known.add(entries);
@@ -65,7 +73,11 @@ export function prepareWith(original: AnyConstructor, entries: readonly Entry[],
     module: options.module,
     parameterTypes: Array.isArray(types) ? (types as unknown[]) : undefined,
   });
-  const callee = { original: original as never, inherited: undefined, newTarget: options.bodySeesWoven === true && seesNewTarget(original) ? ('shell' as const) : undefined };
+  const callee = {
+    original: original as never,
+    inherited: undefined,
+    newTarget: options.bodySeesWoven === true && seesNewTarget(original) ? ('shell' as const) : undefined,
+  };
   const site = new Site(signature, callee, undefined, entries);
   PREPARED.set(original, site);
   adopt(site.first, original);

@@ -6,7 +6,10 @@ export const errors = defineErrors('ASPECTS', {
     'Check the spelling against what the target declares: {candidates}. Give {strict: false} to make this a warning.',
   ],
   NOT_A_TARGET: ['cannot weave {target}', 'Give a class, a prototype or an object.'],
-  NOT_CONFIGURABLE: ['{joinPoint} cannot be replaced: its property is neither configurable nor writable, or its owner is frozen', 'Weave before the object is frozen.'],
+  NOT_CONFIGURABLE: [
+    '{joinPoint} cannot be replaced: its property is neither configurable nor writable, or its owner is frozen',
+    'Weave before the object is frozen.',
+  ],
   NOT_A_CLASS: ['cannot intercept the construction of {target}', 'Give a class or a constructor function.'],
   CONSTRUCT_NOT_PREPARED: [
     'weave() cannot intercept `new {target}`: whoever holds the class would go on using it',
@@ -15,7 +18,10 @@ export const errors = defineErrors('ASPECTS', {
   CONSTRUCT_NO_INSTANCE: ['around advice of {joinPoint} returned {result} where an instance is needed', 'Return proceed(), or another object.'],
   LATE_PROCEED: ['proceed() of {joinPoint} was called after its advice had returned', 'Call it before the advice returns, or return a promise.'],
   NO_PROCEED: ['proceedWith() was called at {joinPoint} outside around advice', 'Use around advice; before and after advice cannot proceed.'],
-  BAD_ADVICE: ['{what} is not advice', 'Use before(fn), after(fn), around(fn), afterReturning(fn) or afterThrowing(fn), or a function, which is around advice.'],
+  BAD_ADVICE: [
+    '{what} is not advice',
+    'Use before(fn), after(fn), around(fn), afterReturning(fn) or afterThrowing(fn), or a function, which is around advice.',
+  ],
   BAD_POINTCUT: ['{what} is not a pointcut', 'Use execution(), construct(), get(), set(), named(), within(), and combine them by and/or/not.'],
   BAD_PATTERN: ['pattern {pattern} is not usable: {why}', 'Give a name, a glob (* ? {a,b}), a symbol, or a regular expression that runs in linear time.'],
   NOT_AN_ASPECT: ['{what} has no advice', 'Give an instance of a class whose methods carry @Before, @After, @Around, @AfterReturning or @AfterThrowing.'],
@@ -23,5 +29,9 @@ export const errors = defineErrors('ASPECTS', {
   LOAD_TIME_NEEDS_WITHIN: [
     'load-time pointcut {pointcut} names no module',
     "Narrow it: within('**/orders.js').and({pointcut}); otherwise every module of the process would be parsed.",
+  ],
+  LOAD_TIME_FAILED: [
+    'class {name} of {url} could not be woven when it was loaded: {why}',
+    'It runs without advice; narrow the pointcut if it should not match.',
   ],
 });

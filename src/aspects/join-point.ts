@@ -15,7 +15,9 @@ export class Signature {
   /** Parameter types as reflect-metadata knows them (`design:paramtypes`), where the program has it. */
   readonly parameterTypes: readonly unknown[] | undefined;
 
-  constructor(fields: Pick<Signature, 'kind' | 'name' | 'declaringType' | 'isStatic'> & { module?: string | undefined; parameterTypes?: readonly unknown[] | undefined }) {
+  constructor(
+    fields: Pick<Signature, 'kind' | 'name' | 'declaringType' | 'isStatic'> & { module?: string | undefined; parameterTypes?: readonly unknown[] | undefined },
+  ) {
     this.kind = fields.kind;
     this.name = fields.name;
     this.declaringType = fields.declaringType;
@@ -119,7 +121,7 @@ export function joinPointClasses(): readonly JoinPointClass[] {
 }
 
 /** The join point as before and after advice see it. */
-export interface JoinPoint<This = any, Args extends readonly unknown[] = any[], Result = any> {
+export interface JoinPoint<This = any, Args extends readonly unknown[] = any, Result = any> {
   readonly signature: Signature;
   readonly kind: JoinPointKind;
   readonly name: string | symbol;
@@ -135,7 +137,7 @@ export interface JoinPoint<This = any, Args extends readonly unknown[] = any[], 
 }
 
 /** The join point as around advice sees it. */
-export interface ProceedingJoinPoint<This = any, Args extends readonly unknown[] = any[], Result = any> extends JoinPoint<This, Args, Result> {
+export interface ProceedingJoinPoint<This = any, Args extends readonly unknown[] = any, Result = any> extends JoinPoint<This, Args, Result> {
   /**
    * Proceeds with other arguments; advice further inside sees them as its own. `proceed()` passes the original ones.
    * @throws SP_ASPECTS_NO_PROCEED, SP_ASPECTS_LATE_PROCEED

@@ -45,7 +45,8 @@ export function adviceOf(aspect: object): readonly { readonly pointcut: Pointcut
   const isObject = typeof aspect === 'object' && aspect !== null;
   const found = new Map<string | symbol, AnyFunction>();
   const levels: object[] = [];
-  for (let at: object | null = isObject ? aspect : null; at !== null && at !== Object.prototype; at = Object.getPrototypeOf(at) as object | null) levels.unshift(at);
+  for (let at: object | null = isObject ? aspect : null; at !== null && at !== Object.prototype; at = Object.getPrototypeOf(at) as object | null)
+    levels.unshift(at);
   for (const level of levels) {
     for (const key of Reflect.ownKeys(level)) {
       const value: unknown = Object.getOwnPropertyDescriptor(level, key)?.value;

@@ -26,7 +26,9 @@ function expandBraces(glob: string): string[] {
     else if (glob[i] === '}' && --depth === 0) {
       cuts.push(i);
       const rest = expandBraces(glob.slice(i + 1));
-      const out = cuts.slice(1).flatMap((cut, n) => expandBraces(glob.slice(cuts[n]! + 1, cut)).flatMap((middle) => rest.map((tail) => glob.slice(0, open) + middle + tail)));
+      const out = cuts
+        .slice(1)
+        .flatMap((cut, n) => expandBraces(glob.slice(cuts[n]! + 1, cut)).flatMap((middle) => rest.map((tail) => glob.slice(0, open) + middle + tail)));
       if (out.length > MAX_ALTERNATIVES) throw errors.BAD_PATTERN({ pattern: glob, why: `it has more than ${MAX_ALTERNATIVES} alternatives` });
       return out;
     }

@@ -140,7 +140,8 @@ function combine(operator: 'and' | 'or', given: readonly Pointcut[]): Pointcut {
     operator,
     text: parts.map((part) => PointcutNode.text(part, operator)).join(operator === 'and' ? ' && ' : ' || '),
     parts,
-    requiredTexts: operator === 'and' ? required.find((texts) => texts !== undefined) : required.every((texts) => texts !== undefined) ? required.flat() : undefined,
+    requiredTexts:
+      operator === 'and' ? required.find((texts) => texts !== undefined) : required.every((texts) => texts !== undefined) ? required.flat() : undefined,
     boundToModule: operator === 'and' ? parts.some((part) => part.boundToModule) : parts.every((part) => part.boundToModule),
     evaluate(shadow) {
       let answer: boolean | undefined = !decides;

@@ -54,6 +54,7 @@ export class Site {
     if (this.#compiled.length === 0) state.mode = 0;
     this.#install();
     ALL.add(new WeakRef(this));
+    if (ALL.size > 2 * pruned + 1000) pruned = allSites().length;
   }
 
   get entries(): readonly Entry[] {
@@ -121,7 +122,8 @@ export class Site {
     const slot = SLOT[this.signature.kind];
     const current = Object.getOwnPropertyDescriptor(place.owner, place.key);
     if (current === undefined || SHELLS.get(current[slot] as object) !== this) return;
-    if (!place.own && (slot === 'value' || SHELLS.get((slot === 'get' ? current.set : current.get) as object) === undefined)) Reflect.deleteProperty(place.owner, place.key);
+    if (!place.own && (slot === 'value' || SHELLS.get((slot === 'get' ? current.set : current.get) as object) === undefined))
+      Reflect.deleteProperty(place.owner, place.key);
     else Reflect.defineProperty(place.owner, place.key, { ...current, [slot]: this.callee.original });
   }
 }
@@ -129,6 +131,8 @@ export class Site {
 const SHELLS = new WeakMap<object, Site>();
 const PLACED = new WeakMap<object, Map<string | symbol, Map<JoinPointKind, Site>>>();
 let ALL = new Set<WeakRef<Site>>();
+/** How many were alive when the dead were last dropped. */
+let pruned = 0;
 
 const same = (a: readonly Entry[], b: readonly Entry[]): boolean => a.length === b.length && a.every((entry, i) => entry === b[i]);
 
@@ -195,7 +199,7 @@ export function weaveMember(member: Member, signature: () => Signature, entries:
   const current = siteOf(original);
   const known = byKind.get(kind);
   // A decorated member is met for the first time where it lives: its site settles there.
-  if (current !== undefined && current.place === undefined && own) {
+  if (current?.signature.kind === kind && current.place === undefined && own) {
     current.place = { owner, key, own };
     current.signature = signature();
     byKind.set(kind, current);

@@ -85,24 +85,6 @@ function bySite(pieces: readonly Piece[]): Map<Site, Entry[]> {
   return map;
 }
 
-/** Several handles as one. */
-export function joinHandles(handles: readonly WeaveHandle[]): WeaveHandle {
-  const each = (act: (handle: WeaveHandle) => void) => () => handles.forEach(act);
-  const unweave = each((handle) => handle.unweave());
-  return {
-    get joinPoints() {
-      return [...new Set(handles.flatMap((handle) => handle.joinPoints))];
-    },
-    get enabled() {
-      return handles.some((handle) => handle.enabled);
-    },
-    enable: each((handle) => handle.enable()),
-    disable: each((handle) => handle.disable()),
-    unweave,
-    [Symbol.dispose]: unweave,
-  };
-}
-
 /** A pointcut and its advice. */
 export interface Binding {
   readonly pointcut: Pointcut;
@@ -120,10 +102,20 @@ const unmatched: Unmatched[] = [];
 const MAX_UNMATCHED = 1000;
 let sequence = 0;
 
-export const unmatchedPointcuts = (): readonly Unmatched[] => unmatched;
+const unmatchedSources: (() => readonly Unmatched[])[] = [() => unmatched];
 
-/** Makes entries in one aspect's order; only what is returned is ranked among other weavings. */
-export function makeEntries(bindings: readonly Binding[]): readonly { readonly pointcut: Pointcut; readonly entry: Entry }[] {
+export const unmatchedPointcuts = (): readonly Unmatched[] => unmatchedSources.flatMap((source) => source());
+export function reportUnmatchedFrom(source: () => readonly Unmatched[]): void {
+  unmatchedSources.push(source);
+}
+
+export interface PlacedEntry {
+  readonly pointcut: Pointcut;
+  readonly entry: Entry;
+}
+
+/** Makes entries that are ranked as advice of one aspect. */
+export function makeEntries(bindings: readonly Binding[]): readonly PlacedEntry[] {
   const ordered = inAspectOrder(bindings.map((binding) => binding.advice));
   const at = sequence;
   sequence += ordered.length;
@@ -154,6 +146,8 @@ export interface WeaveContext extends WeaveOptions {
   readonly className?: string | undefined;
   /** Load time: each class sees only some of the pointcuts, so a miss says nothing. */
   readonly quiet?: boolean;
+  /** Load time: construct advice is on the class already; it only has to be handled together with the rest. */
+  readonly constructDone?: boolean;
 }
 
 interface Plan {
@@ -161,45 +155,71 @@ interface Plan {
   apply(entries: readonly Entry[]): Site;
 }
 
-/** Weaves bindings into a target. Nothing is woven when it throws. */
 export function weaveBindings(given: unknown, bindings: readonly Binding[], context: WeaveContext = {}): WeaveHandle {
+  return weaveEntries(given, makeEntries(bindings), context).handle;
+}
+
+/** Weaves entries into a target. Nothing is woven when it throws. */
+export function weaveEntries(
+  given: unknown,
+  entries: readonly PlacedEntry[],
+  context: WeaveContext,
+): { readonly handle: WeaveHandle; readonly matched: readonly string[] } {
   const described = describeTarget(given);
   const target: Target = context.className === undefined ? described : { ...described, name: context.className };
   const plans = new Map<unknown, Plan>();
   const found = candidates(target, context.module);
-  const missed: Binding[] = [];
-  makeEntries(bindings).forEach(({ pointcut, entry }, i) => {
-    let matched = false;
+  const matched: string[] = [];
+  const missed: PlacedEntry[] = [];
+  for (const placed of entries) {
+    const { pointcut, entry } = placed;
+    let hit = false;
     const plan = (key: unknown, apply: Plan['apply']): void => {
-      matched = true;
+      hit = true;
       const known = plans.get(key);
       if (known === undefined) plans.set(key, { entries: [entry], apply });
       else known.entries.push(entry);
     };
     for (const candidate of found) {
       const { shadow, member, onlyByName } = candidate;
-      if (!pointcut.matches(shadow) || (onlyByName && !pointcut.namesExactly(shadow.name))) continue;
+      if (!pointcut.matches(shadow) || (onlyByName && !namesInherited(pointcut, shadow, context))) continue;
       const signature = (): Signature => new Signature({ ...shadow, parameterTypes: parameterTypes(member.owner, member.key) });
       assertReplaceable(member, signature());
-      plan(candidate, (entries) => weaveMember(member, signature, entries));
+      plan(candidate, (added) => weaveMember(member, signature, added));
     }
     if (target.classFunction !== undefined && pointcut.matches(constructShadow(target.name, context.module))) {
       const site = constructSite(given);
       if (site === undefined) throw errors.CONSTRUCT_NOT_PREPARED({ target: target.name });
-      plan(site, (entries) => {
-        site.add(entries);
+      plan(site, (added) => {
+        if (context.constructDone !== true) site.add(added);
         return site;
       });
     }
-    if (!matched) missed.push(bindings[i]!);
-  });
-  if (context.quiet !== true) for (const binding of missed) reportMiss(binding, target, found.map(({ shadow }) => new Signature(shadow).toString()), context.strict === true);
-  const pieces: Piece[] = [];
-  for (const { entries, apply } of plans.values()) {
-    const site = apply(entries);
-    for (const entry of entries) pieces.push({ site, entry });
+    if (hit) matched.push(entry.pointcut);
+    else missed.push(placed);
   }
-  return new Weaving(pieces);
+  if (context.quiet !== true)
+    for (const miss of missed)
+      reportMiss(
+        miss,
+        target,
+        found.map(({ shadow }) => new Signature(shadow).toString()),
+        context.strict === true,
+      );
+  const pieces = [...plans.values()].flatMap(({ entries: added, apply }) => {
+    const site = apply(added);
+    return added.map((entry) => ({ site, entry }));
+  });
+  return { handle: new Weaving(pieces), matched };
+}
+
+/**
+ * Inherited members are meant when their exact name is given. At load time a class is not given by hand, so the pointcut
+ * must name it too; otherwise a call that a subclass inherits would be advised in both.
+ */
+function namesInherited(pointcut: Pointcut, shadow: Shadow, context: WeaveContext): boolean {
+  if (!pointcut.namesExactly(shadow.name)) return false;
+  return context.className === undefined || pointcut.evaluate({ ...shadow, declaringType: '' }) === false;
 }
 
 export function constructShadow(name: string, module: string | undefined): Shadow {
@@ -211,7 +231,7 @@ function constructSite(target: unknown): Site | undefined {
   return undefined;
 }
 
-function reportMiss({ pointcut, advice }: Binding, target: Target, names: readonly string[], strict: boolean): void {
+function reportMiss({ pointcut, entry: { advice } }: PlacedEntry, target: Target, names: readonly string[], strict: boolean): void {
   const error = errors.NO_MATCH({ pointcut: pointcut.toString(), target: target.name, candidates: names.slice(0, 20).join(', ') || 'it declares none' });
   if (strict) throw error;
   if (unmatched.length < MAX_UNMATCHED) unmatched.push({ pointcut: pointcut.toString(), advice: advice.name, target: target.name });

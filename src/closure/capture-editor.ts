@@ -2,8 +2,9 @@ import { fileURLToPath } from 'node:url';
 import type { ParsedModule, SourceEditor, SourceModule } from '../loader/contract.ts';
 import { ATTACH, installRuntime, runtime } from './runtime.ts';
 import type { CapturedName, Site, SiteModule } from './runtime.ts';
-import { analyze, keyName } from './scope.ts';
-import type { Node, Unit } from './scope.ts';
+import { analyze } from './scope.ts';
+import { keyName } from './unit.ts';
+import type { Node, Unit } from './unit.ts';
 
 const OWN_ROOT = fileURLToPath(new URL('../../', import.meta.url));
 /** Folders of this package whose code is not the user's. */
@@ -111,7 +112,7 @@ class Edits {
       const first = runtime.sites.length;
       for (const unit of units) runtime.sites.push(this.#describe(unit, names));
       const keys = units.map(({ kind, member }) => `${kind === 'getter' ? 'g' : kind === 'setter' ? 's' : 'm'}${keyName(member?.key as Node)}`);
-      const thunk = names.length === 0 ? '' : `,${thunkText(names)}`;
+      const thunk = names.length === 0 ? '' : `,${thunkText(names, mutated(units))}`;
       edit.prependRight(literal.start, `${ATTACH}.m(`);
       edit.appendLeft(literal.end, `,${first},${JSON.stringify(keys.join('\n'))}${thunk})`);
     }
@@ -126,20 +127,28 @@ class Edits {
   #register(unit: Unit): [thunk: string, site: number] {
     const names = reads(unit);
     const site = runtime.sites.push(this.#describe(unit, names)) - 1;
-    return [names.length === 0 ? '' : `,${thunkText(names)}`, site];
+    return [names.length === 0 ? '' : `,${thunkText(names, mutated([unit]))}`, site];
   }
 
   #describe(unit: Unit, names: readonly string[] = []): Site {
     const slot = (name: string): number => names.indexOf(name);
     const captured: CapturedName[] = [];
-    for (const [name, { imported }] of unit.captured) {
-      captured.push({ name, slot: slot(name), early: unit.early.has(name), ...(imported === undefined ? {} : { imported }) });
+    for (const [name, binding] of unit.captured) {
+      const { imported, mutated } = binding;
+      captured.push({
+        name,
+        slot: slot(name),
+        early: unit.early.has(name),
+        ...(imported === undefined ? {} : { imported }),
+        ...(mutated === true ? { binding } : {}),
+      });
     }
     const exported = unit.binding?.top === true ? unit.binding.exported : undefined;
     return {
       ...shapeOf(unit, this.#module.source),
       module: this.#site,
       captured,
+      ...(unit.uses.length > 0 ? { uses: unit.uses } : {}),
       ...(unit.kind === 'arrow' && unit.usesThis ? { thisSlot: slot('this') } : {}),
       ...(unit.kind === 'arrow' && unit.usesArguments ? { argumentsSlot: slot('arguments') } : {}),
       ...(exported === undefined ? {} : { exported }),
@@ -168,7 +177,9 @@ export function shapeOf(unit: Unit, source: string): Omit<Site, 'module' | 'capt
     usesPrivate,
     usesEval,
     arrow: unit.kind === 'arrow',
-    ...(member?.computed === true && key !== undefined ? { computedKey: [source.lastIndexOf('[', key.start - 1), source.indexOf(']', key.end) + 1] as const } : {}),
+    ...(member?.computed === true && key !== undefined
+      ? { computedKey: [source.lastIndexOf('[', key.start - 1), source.indexOf(']', key.end) + 1] as const }
+      : {}),
     ...(isClass ? classShape(node) : {}),
   };
 }
@@ -214,12 +225,26 @@ function reads(unit: Unit): string[] {
   return names;
 }
 
-/** `i=>i<1?a:i<2?b:c`: each binding is read on its own, so one that is not initialised spoils no other. */
-function thunkText(names: readonly string[]): string {
-  let slot = 'i';
-  while (names.includes(slot)) slot += '_';
+function mutated(units: readonly Unit[]): ReadonlySet<string> {
+  const names = new Set<string>();
+  for (const { captured } of units) for (const [name, binding] of captured) if (binding.mutated === true) names.add(name);
+  return names;
+}
+
+/**
+ * `i=>i<1?a:i<2?b:c`: each binding is read on its own, so one that is not initialised spoils no other. A binding that is assigned somewhere
+ * can be written too (`(i,s,v)=>i<1?s?n=v:n:b`): that is how two closures over one binding are told from two over two.
+ */
+function thunkText(names: readonly string[], writable: ReadonlySet<string> = new Set()): string {
+  let suffix = '';
+  while (names.some((name) => name === `i${suffix}` || name === `s${suffix}` || name === `v${suffix}`)) suffix += '_';
+  const [slot, set, value] = [`i${suffix}`, `s${suffix}`, `v${suffix}`];
   const last = names.length - 1;
-  return `${slot}=>${names.map((name, at) => (at === last ? name : `${slot}<${at + 1}?${name}:`)).join('')}`;
+  const reads = names.map((name, at) => {
+    const read = writable.has(name) ? `${set}?${name}=${value}:${name}` : name;
+    return at === last ? read : `${slot}<${at + 1}?${read}:`;
+  });
+  return `${writable.size > 0 ? `(${slot},${set},${value})` : slot}=>${reads.join('')}`;
 }
 
 /** An anonymous function keeps the name its place gives it: a property of that name does the same as the variable would. */

@@ -28,7 +28,21 @@ const MAX_CACHED = 5000;
  * @throws SP_CLOSURE_COMPILE
  */
 export function compileTemplate(template: Template, url: string, name: string): Factory {
-  const key = [url, template.line, template.column, template.kind, template.strict, template.meta, template.home, template.args, template.early, name, template.names, template.uninitialised, template.code].join('\n');
+  const key = [
+    url,
+    template.line,
+    template.column,
+    template.kind,
+    template.strict,
+    template.meta,
+    template.home,
+    template.args,
+    template.early,
+    name,
+    template.names,
+    template.uninitialised,
+    template.code,
+  ].join('\n');
   const known = cache.get(key);
   if (known !== undefined) return known;
   if (cache.size >= MAX_CACHED) cache.clear();
@@ -51,7 +65,11 @@ function compile(template: Template, url: string, name: string): Factory {
   const body = `${prefix}${code}${close},__sp_v=>{${bind.join('')}}]${args ? '}).apply(this,__sp_g.args)' : ''}${dead}`;
   const options = { filename: url === '' ? NO_FILE : url, lineOffset: template.line, columnOffset: template.column - prefix.length };
   try {
-    return vm.compileFunction(body, ['__sp_g', IMPORT_META], /\bimport\s*\(/.test(code) ? { ...options, importModuleDynamically: loader() } : options) as Factory;
+    return vm.compileFunction(
+      body,
+      ['__sp_g', IMPORT_META],
+      /\bimport\s*\(/.test(code) ? { ...options, importModuleDynamically: loader() } : options,
+    ) as Factory;
   } catch (error) {
     throw ClosureErrors.COMPILE({ url: options.filename, reason: (error as Error).message }, error);
   }
@@ -84,7 +102,9 @@ export async function importFrom(parent: string, specifier: string): Promise<Rec
   let importer = importers.get(parent);
   if (importer === undefined) {
     const options = parent === '' ? {} : { filename: parent };
-    importer = vm.compileFunction('return import(s)', ['s'], { ...options, importModuleDynamically: loader() }) as (specifier: string) => Promise<Record<string, unknown>>;
+    importer = vm.compileFunction('return import(s)', ['s'], { ...options, importModuleDynamically: loader() }) as (
+      specifier: string,
+    ) => Promise<Record<string, unknown>>;
     importers.set(parent, importer);
   }
   try {

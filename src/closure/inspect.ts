@@ -11,6 +11,8 @@ export interface Inspected {
   readonly uninitialised: ReadonlySet<string>;
   /** Names found in the module scope. */
   readonly moduleNames: ReadonlySet<string>;
+  /** Values of import bindings that were asked for. */
+  readonly imported: ReadonlyMap<string, unknown>;
   /** URL of the script, empty when it has none; zero-based position of the function's parameters. */
   readonly url: string;
   readonly line: number;
@@ -94,13 +96,16 @@ function urlOf(scriptId: string): string {
   return scripts.get(scriptId) ?? '';
 }
 
-/** Scopes of `fn`, searched for `names`. */
-export function inspectFunction(fn: object, names: ReadonlySet<string>): Inspected {
+/** Scopes of `fn`, searched for `names`; `importsOf` says which import bindings of its module are wanted besides. */
+export function inspectFunction(fn: object, names: ReadonlySet<string>, importsOf: (url: string) => ReadonlySet<string>): Inspected {
   return withRemote(fn, (id) => {
     const { internalProperties = [] } = properties(id);
     const internal = (name: string): RemoteObject | undefined => internalProperties.find((property) => property.name === name)?.value;
     const place = internal('[[FunctionLocation]]')?.value as { scriptId: string; lineNumber: number; columnNumber: number } | undefined;
+    const url = place === undefined ? '' : urlOf(place.scriptId);
+    const wanted = importsOf(url);
     const found = new Map<string, RemoteObject>();
+    const importObjects = new Map<string, RemoteObject>();
     const uninitialised = new Set<string>();
     const moduleNames = new Set<string>();
     const scopes = internal('[[Scopes]]')?.objectId;
@@ -108,18 +113,20 @@ export function inspectFunction(fn: object, names: ReadonlySet<string>): Inspect
       const { objectId, description = '' } = scope.value ?? { type: '' };
       if (objectId === undefined || description === 'Global' || !/^\d+$/.test(scope.name)) continue;
       for (const { name, value } of properties(objectId).result) {
+        if (description === 'Module' && value !== undefined && wanted.has(name)) importObjects.set(name, value);
         if (!names.has(name) || found.has(name) || uninitialised.has(name)) continue;
         if (description === 'Module') moduleNames.add(name);
         if (value === undefined) uninitialised.add(name);
         else found.set(name, value);
       }
     }
-    const values = local(id, [...found.values()]);
+    const values = local(id, [...found.values(), ...importObjects.values()]);
     return {
       values: new Map([...found.keys()].map((name, at) => [name, values[at]])),
       uninitialised,
       moduleNames,
-      url: place === undefined ? '' : urlOf(place.scriptId),
+      imported: new Map([...importObjects.keys()].map((name, at) => [name, values[found.size + at]])),
+      url,
       line: place?.lineNumber ?? 0,
       column: place?.columnNumber ?? 0,
     };

@@ -1,6 +1,7 @@
 import type { Revivers } from './contract.ts';
 import { close, compileTemplate, importMeta, requireOf } from './compile.ts';
 import { ClosureErrors } from './errors.ts';
+import { bigintOf, bytes, callable, index, list, malformed, strings, text, utf16 } from './wire-checks.ts';
 import { Integrity, Op, PropertyFlag, Tag } from './wire.ts';
 import type { Graph, WireNode } from './wire.ts';
 
@@ -108,6 +109,8 @@ export class Reader {
       }
       case Tag.revived:
         return this.#revive(text(a), b);
+      case Tag.cell:
+        return { v: undefined };
       case Tag.require:
         return requireOf(text(a));
       case Tag.url:
@@ -153,7 +156,8 @@ export class Reader {
       }
       case Tag.arrayBuffer: {
         const content = bytes(a);
-        const made = typeof b === 'number' ? new ArrayBuffer(content.length, { maxByteLength: Math.max(index(b), content.length) }) : new ArrayBuffer(content.length);
+        const made =
+          typeof b === 'number' ? new ArrayBuffer(content.length, { maxByteLength: Math.max(index(b), content.length) }) : new ArrayBuffer(content.length);
         new Uint8Array(made).set(content);
         return made;
       }
@@ -192,15 +196,27 @@ export class Reader {
     const factory = compileTemplate(template, url, label);
     const early = list(values)
       .slice(0, template.early)
-      .map((value) => this.#value(value));
+      .map((value) => this.#ready(value));
     const receiver = this.#value(list(self)[0] ?? [Op.undefined]);
-    const given = { early, meta: template.meta ? importMeta(url) : undefined, home: template.home ? this.#value(home) : undefined, args: this.#arguments(args) };
+    const given = {
+      early,
+      meta: template.meta ? importMeta(url) : undefined,
+      home: template.home ? this.#value(home) : undefined,
+      args: this.#arguments(args),
+    };
     const [made, bind] = close(factory, receiver, given, url);
     this.#binders.set(id, bind);
     const fn = template.kind === 1 ? methodOf(made) : made;
     if (typeof fn !== 'function') throw malformed('a function');
     if ((fn as { name: unknown }).name !== label) Object.defineProperty(fn, 'name', { value: label, configurable: true });
     return fn;
+  }
+
+  /** A value that a class needs while it is defined; a cell must hold it by then. */
+  #ready(wire: unknown): unknown {
+    const value = this.#value(wire);
+    if (Array.isArray(wire) && wire[0] === Op.ref && this.#graph.nodes[wire[1] as number]?.[0] === Tag.cell) this.#complete(wire[1] as number);
+    return value;
   }
 
   #arguments(wire: unknown): unknown[] {
@@ -253,7 +269,8 @@ export class Reader {
     const node = this.#graph.nodes[id] as WireNode;
     const made = this.#made[id] as object;
     const [tag, a, b] = node;
-    if (tag === Tag.array) this.#elements(made as unknown[], list(a), b);
+    if (tag === Tag.cell) (made as { v: unknown }).v = this.#value(a);
+    else if (tag === Tag.array) this.#elements(made as unknown[], list(a), b);
     else if (tag === Tag.map) {
       const entries = list(a);
       for (let at = 0; at + 1 < entries.length; at += 2) Map.prototype.set.call(made, this.#value(entries[at]), this.#value(entries[at + 1]));
@@ -269,7 +286,8 @@ export class Reader {
     }
     const place = TAILS[tag];
     if (place === undefined) return;
-    if ((tag === Tag.function || tag === Tag.bound) && node[place[0]] !== undefined && node[place[0]] !== 0) Object.setPrototypeOf(made, this.#value(node[place[0]]) as object);
+    if ((tag === Tag.function || tag === Tag.bound) && node[place[0]] !== undefined && node[place[0]] !== 0)
+      Object.setPrototypeOf(made, this.#value(node[place[0]]) as object);
     this.#tail(made, node, place[0]);
   }
 
@@ -304,7 +322,21 @@ export class Reader {
 }
 
 const VIEWS = new Map<string, new (buffer: ArrayBuffer, offset: number, length: number) => object>();
-for (const name of ['DataView', 'Int8Array', 'Uint8Array', 'Uint8ClampedArray', 'Int16Array', 'Uint16Array', 'Float16Array', 'Int32Array', 'Uint32Array', 'Float32Array', 'Float64Array', 'BigInt64Array', 'BigUint64Array']) {
+for (const name of [
+  'DataView',
+  'Int8Array',
+  'Uint8Array',
+  'Uint8ClampedArray',
+  'Int16Array',
+  'Uint16Array',
+  'Float16Array',
+  'Int32Array',
+  'Uint32Array',
+  'Float32Array',
+  'Float64Array',
+  'BigInt64Array',
+  'BigUint64Array',
+]) {
   const constructor = (globalThis as Record<string, unknown>)[name];
   if (typeof constructor === 'function') VIEWS.set(name, constructor as never);
 }
@@ -347,48 +379,4 @@ function* references(part: unknown): Generator<number> {
 
 function whatIs(node: WireNode): string {
   return node[0] === Tag.revived ? `the data of reviver ${String(node[1])}` : node[0] === Tag.function ? `function or class ${String(node[3])}` : 'an object';
-}
-
-function malformed(what: string): Error {
-  return ClosureErrors.FORMAT({ reason: `${what} is malformed` });
-}
-
-function text(value: unknown): string {
-  if (typeof value !== 'string') throw malformed('a text');
-  return value;
-}
-
-function index(value: unknown): number {
-  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0) throw malformed('a number');
-  return value;
-}
-
-function list(value: unknown): readonly unknown[] {
-  if (!Array.isArray(value)) throw malformed('a list');
-  return value;
-}
-
-function strings(value: unknown): readonly string[] {
-  return list(value).map(text);
-}
-
-function bytes(value: unknown): Uint8Array {
-  if (!(value instanceof Uint8Array)) throw malformed('a byte string');
-  return value;
-}
-
-function callable(value: unknown): (...args: never[]) => unknown {
-  if (typeof value !== 'function') throw malformed('a function');
-  return value as (...args: never[]) => unknown;
-}
-
-function bigintOf(digits: string): bigint {
-  if (!/^-?[0-9a-f]+$/.test(digits)) throw malformed('a bigint');
-  return digits.startsWith('-') ? -BigInt(`0x${digits.slice(1)}`) : BigInt(`0x${digits}`);
-}
-
-function utf16(wire: Uint8Array): string {
-  let made = '';
-  for (let at = 0; at + 1 < wire.length; at += 2) made += String.fromCharCode((wire[at] as number) | ((wire[at + 1] as number) << 8));
-  return made;
 }

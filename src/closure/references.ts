@@ -4,6 +4,7 @@ import { resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { isMainThread } from 'node:worker_threads';
 import { types } from 'node:util';
+import { loadCount } from '../loader/hook.ts';
 import { ATTACH, runtime } from './runtime.ts';
 import type { SiteModule } from './runtime.ts';
 
@@ -50,6 +51,14 @@ function dataProperties(holder: object): [key: string, value: object][] {
   return found;
 }
 
+/** Globals with members worth a name. Others (fetch, FormData, streams...) are looked up by their own name, because reading them loads them. */
+const EAGER = (
+  'Object Function Array Number parseFloat parseInt isNaN isFinite Boolean String Symbol BigInt Date Promise RegExp Error AggregateError EvalError RangeError ReferenceError SyntaxError ' +
+  'TypeError URIError Math Intl JSON Reflect Proxy Map Set WeakMap WeakSet WeakRef FinalizationRegistry Iterator ArrayBuffer SharedArrayBuffer DataView Atomics Int8Array Uint8Array ' +
+  'Uint8ClampedArray Int16Array Uint16Array Float16Array Int32Array Uint32Array Float32Array Float64Array BigInt64Array BigUint64Array WebAssembly Temporal ' +
+  'process console Buffer URL URLSearchParams TextEncoder TextDecoder performance'
+).split(' ');
+
 let globalPaths: Map<object, Reference> | undefined;
 
 function buildGlobals(): Map<object, Reference> {
@@ -60,7 +69,9 @@ function buildGlobals(): Map<object, Reference> {
     return true;
   };
   add(globalThis, []);
-  const roots = dataProperties(globalThis).filter(([name]) => STANDARD.has(name) && name !== 'global' && name !== 'globalThis');
+  const roots = EAGER.map((name): [string, unknown] => [name, Object.getOwnPropertyDescriptor(globalThis, name)?.value]).filter(
+    (root): root is [string, object] => isReferable(root[1]),
+  );
   for (const [name, value] of roots) add(value, [name]);
   for (const [name, value] of roots) {
     for (const [key, inner] of dataProperties(value)) {
@@ -106,14 +117,15 @@ function buildBuiltins(): void {
 }
 
 let imported = new Map<object, Reference>();
-let importedState = '';
+let importedAt = -1;
 
 /** What user modules imported from packages, and what CommonJS modules exported; built when an unknown function turns up. */
 function buildImported(): void {
   const cache = require.cache;
-  const now = `${runtime.modules.length} ${Object.keys(cache).length}`;
-  if (now === importedState) return;
-  importedState = now;
+  // With the hook, counting loads is enough (and cheap).
+  const now = loadCount() ?? Object.keys(cache).length;
+  if (now === importedAt) return;
+  importedAt = now;
   imported = new Map();
   for (const module of runtime.modules) addImports(module);
   for (const module of Object.values(cache)) {
@@ -131,7 +143,7 @@ function addImports(module: SiteModule): void {
       value = module.importThunk?.(slot);
     } catch {
       // in a cycle, not yet initialised: looked at again when the next module has loaded
-      importedState = '';
+      importedAt = -1;
       return;
     }
     if (!isReferable(value) || builtins.has(value)) return;
@@ -166,13 +178,34 @@ export function builtinReference(value: object): Reference | undefined {
   const found = globalPaths.get(value) ?? builtins.get(value);
   if (found !== undefined) return found;
   buildBuiltins();
-  return builtins.get(value);
+  return builtins.get(value) ?? globalByName(value);
+}
+
+/** A global function, or the prototype of a global class, found by its name. */
+function globalByName(value: object): Reference | undefined {
+  const constructor: unknown = typeof value === 'function' ? value : Object.getOwnPropertyDescriptor(value, 'constructor')?.value;
+  if (
+    typeof constructor !== 'function' ||
+    !STANDARD.has(constructor.name) ||
+    Object.getOwnPropertyDescriptor(globalThis, constructor.name)?.value !== constructor
+  )
+    return undefined;
+  if (constructor === value) return { path: [constructor.name] };
+  return constructor.prototype === value ? { path: [constructor.name, 'prototype'] } : undefined;
 }
 
 /** Name of something that a package or another CommonJS module exports. */
 export function importReference(value: object): Reference | undefined {
   buildImported();
-  return imported.get(value);
+  return imported.get(value) ?? remembered.get(value);
+}
+
+const remembered = new WeakMap<object, Reference>();
+
+/** An import binding that the inspector showed, in a module that was not transformed. */
+export function rememberImport(value: unknown, specifier: string, parent: string, name: string): void {
+  if (typeof value !== 'function' || builtinReference(value) !== undefined || isEntry(specifierUrl(specifier, parent))) return;
+  remembered.set(value, { specifier, parent, path: name === '*' ? [] : [name] });
 }
 
 let entry: string | undefined;

@@ -12,9 +12,11 @@ const OWN_PROTOCOL = "capture the plain data it holds, or give its class a [Symb
 
 /** Classes of the language and of Node whose instances this package copies itself (or that hold plain state only). */
 const COPIED = new Set(
-  ('Object Function Array Map Set Date RegExp ArrayBuffer DataView Boolean Number String BigInt Symbol URL URLSearchParams TextEncoder TextDecoder Buffer ' +
+  (
+    'Object Function Array Map Set Date RegExp ArrayBuffer DataView Boolean Number String BigInt Symbol URL URLSearchParams TextEncoder TextDecoder Buffer ' +
     'Error AggregateError EvalError RangeError ReferenceError SyntaxError TypeError URIError AssertionError EventEmitter Console ' +
-    'TypedArray Int8Array Uint8Array Uint8ClampedArray Int16Array Uint16Array Float16Array Int32Array Uint32Array Float32Array Float64Array BigInt64Array BigUint64Array').split(' '),
+    'TypedArray Int8Array Uint8Array Uint8ClampedArray Int16Array Uint16Array Float16Array Int32Array Uint32Array Float32Array Float64Array BigInt64Array BigUint64Array'
+  ).split(' '),
 );
 
 /** Refusals that a value's own kind gives. */
@@ -22,10 +24,14 @@ export function refusalOf(value: object): Refusal | undefined {
   if (types.isProxy(value)) return { what: 'a Proxy', hint: 'capture the object behind it' };
   if (types.isPromise(value)) return { what: 'a Promise', hint: 'await it first and capture its result' };
   if (types.isWeakMap(value) || types.isWeakSet(value)) return { what: `a ${nameOf(value)}`, hint: 'its entries cannot be listed; use a Map or Set' };
-  if (types.isGeneratorObject(value)) return { what: 'a generator object', hint: 'capture the generator function and call it there, or an array of its values' };
-  if (types.isMapIterator(value) || types.isSetIterator(value)) return { what: `a ${nameOf(value)}`, hint: 'capture the collection, or an array of its values' };
-  if (types.isSharedArrayBuffer(value)) return { what: 'a SharedArrayBuffer', hint: 'memory cannot be shared with another machine; capture a copy: new Uint8Array(shared).slice()' };
-  if (types.isModuleNamespaceObject(value)) return { what: 'a module namespace object', hint: 'import the module at the top of the file that holds the function' };
+  if (types.isGeneratorObject(value))
+    return { what: 'a generator object', hint: 'capture the generator function and call it there, or an array of its values' };
+  if (types.isMapIterator(value) || types.isSetIterator(value))
+    return { what: `a ${nameOf(value)}`, hint: 'capture the collection, or an array of its values' };
+  if (types.isSharedArrayBuffer(value))
+    return { what: 'a SharedArrayBuffer', hint: 'memory cannot be shared with another machine; capture a copy: new Uint8Array(shared).slice()' };
+  if (types.isModuleNamespaceObject(value))
+    return { what: 'a module namespace object', hint: 'import the module at the top of the file that holds the function' };
   if (types.isExternal(value)) return { what: 'an external value (native handle)', hint: OPEN_THERE };
   return refusalOfPrototype(Object.getPrototypeOf(value) as object | null);
 }
@@ -62,7 +68,10 @@ export function nativeRefusal(name: string): Refusal {
 }
 
 export function privateRefusal(name: string): Refusal {
-  return { what: `instance of ${name} with #private state`, hint: `private fields cannot be read from outside; give ${name} a [Symbol.for('spark-proxy.serialize')]() method, or use plain fields` };
+  return {
+    what: `instance of ${name} with #private state`,
+    hint: `private fields cannot be read from outside; give ${name} a [Symbol.for('spark-proxy.serialize')]() method, or use plain fields`,
+  };
 }
 
 function constructorName(prototype: object): string {

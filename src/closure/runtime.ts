@@ -1,3 +1,5 @@
+import type { Use } from './unit.ts';
+
 /**
  * What transformed modules call, and what they leave behind: for each function its site (where its source stands) and a
  * thunk over its captured bindings.
@@ -6,8 +8,11 @@
  * unlike a symbol property invisible to console.log, Object.assign and deepEqual).
  */
 
-/** `thunk(slot)` reads one captured binding where it lives; throws ReferenceError while the binding is not initialised. */
-export type Thunk = (slot: number) => unknown;
+/**
+ * `thunk(slot)` reads one captured binding where it lives; throws ReferenceError while the binding is not initialised.
+ * `thunk(slot, true, value)` writes one that the program assigns somewhere.
+ */
+export type Thunk = (slot: number, set?: boolean, value?: unknown) => unknown;
 
 /** A transformed module. */
 export interface SiteModule {
@@ -37,6 +42,8 @@ export interface CapturedName {
   readonly imported?: { readonly specifier: string; readonly name: string };
   /** Needed while a class is being defined. */
   readonly early: boolean;
+  /** Set when the binding is assigned after its declaration: the declaration, the same object for all who capture it. */
+  readonly binding?: object;
 }
 
 /** One function or class in the source. */
@@ -48,6 +55,8 @@ export interface Site {
   readonly captured: readonly CapturedName[];
   readonly globals: readonly string[];
   readonly metas: readonly (readonly [start: number, end: number])[];
+  /** References to mutated bindings, which travel as cells. */
+  readonly uses?: readonly Use[];
   readonly usesThis: boolean;
   readonly usesArguments: boolean;
   readonly usesNewTarget: boolean;

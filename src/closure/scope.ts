@@ -1,74 +1,10 @@
-import { createRequire } from 'node:module';
+import { childKeys, exportName, keyName, nameOf, newUnit } from './unit.ts';
+import type { Analysis, Binding, Form, Node, Unit, UnitKind } from './unit.ts';
 
 /**
  * Free variables of every function and class of a program, in one walk over an ESTree program (scopes as in ECMA-262, strict mode assumed).
  * References are resolved after the walk, because `var` and function declarations are hoisted.
  */
-
-/** An ESTree node as the parser gives it. */
-export interface Node {
-  readonly type: string;
-  readonly start: number;
-  readonly end: number;
-  // oxlint-disable-next-line typescript/no-explicit-any
-  readonly [key: string]: any;
-}
-
-/** Where a name comes from. */
-export interface Binding {
-  readonly name: string;
-  readonly kind: 'import' | 'variable' | 'function' | 'class' | 'param' | 'self';
-  /** At the top level of the module. */
-  readonly top: boolean;
-  /** kind 'import': `name` of the other module, 'default' or '*'. */
-  readonly imported?: { readonly specifier: string; readonly name: string };
-  /** Name under which the module exports it. */
-  exported?: string;
-}
-
-export type UnitKind = 'arrow' | 'function' | 'declaration' | 'method' | 'getter' | 'setter' | 'class' | 'classDeclaration';
-
-/** A function or class of the program. Class members are units of their own, and what they use counts for their class too. */
-export interface Unit {
-  readonly kind: UnitKind;
-  readonly node: Node;
-  /** The Property or MethodDefinition around a method. */
-  readonly member: Node | undefined;
-  readonly parent: Unit | undefined;
-  readonly captured: Map<string, Binding>;
-  /** Names bound nowhere in the program. */
-  readonly globals: Set<string>;
-  /** Names a class needs while it is being defined: those of computed keys. */
-  readonly early: Set<string>;
-  /** `import.meta` inside, as offsets. */
-  readonly metas: [start: number, end: number][];
-  usesThis: boolean;
-  usesArguments: boolean;
-  usesNewTarget: boolean;
-  usesSuper: boolean;
-  usesPrivate: boolean;
-  usesEval: boolean;
-  /** Called where it stands; nobody else can have it. */
-  immediate: boolean;
-  /** Name that an anonymous function gets from where it stands; null when only running tells. */
-  hint: string | null | undefined;
-  /** Binding of a declaration, or of the variable it initialises. */
-  binding: Binding | undefined;
-  /** The object literal around a method. */
-  readonly literal: Node | undefined;
-  /** Statement list that a declaration is hoisted to the start of. */
-  list: readonly Node[] | undefined;
-  /** The `const f = ...;` statement that holds nothing else. */
-  statement: Node | undefined;
-}
-
-export interface Analysis {
-  /** Inner units before the units around them. */
-  readonly units: readonly Unit[];
-  readonly imports: readonly Binding[];
-  /** Names used and bound nowhere. */
-  readonly globals: ReadonlySet<string>;
-}
 
 interface Scope {
   readonly parent: Scope | undefined;
@@ -80,13 +16,23 @@ interface Scope {
   readonly hoist: boolean;
 }
 
-const require = createRequire(import.meta.url);
-let keys: Record<string, readonly string[]> | undefined;
+interface Reference {
+  readonly name: string;
+  readonly node: Node;
+  readonly form: Form;
+  readonly write: boolean;
+  readonly scope: Scope;
+  /** The class whose computed keys hold it; the class that does not need it. */
+  readonly early: Unit | undefined;
+  readonly unneeded: Unit | undefined;
+}
 
-/** Child keys of each node type, from oxc-parser. */
-function childKeys(type: string): readonly string[] {
-  keys ??= (require('oxc-parser') as { visitorKeys: Record<string, string[]> }).visitorKeys;
-  return keys[type] ?? [];
+function find(name: string, from: Scope): Binding | undefined {
+  for (let scope: Scope | undefined = from; scope !== undefined; scope = scope.parent) {
+    const found = scope.names.get(name);
+    if (found !== undefined) return found;
+  }
+  return undefined;
 }
 
 export function analyze(program: Node): Analysis {
@@ -95,7 +41,7 @@ export function analyze(program: Node): Analysis {
 
 class Walk {
   readonly #units: Unit[] = [];
-  readonly #references: { name: string; scope: Scope; early: Unit | undefined; heritage: Unit | undefined }[] = [];
+  readonly #references: Reference[] = [];
   readonly #imports: Binding[] = [];
   /** Exports of names declared further down. */
   readonly #pendingExports: [name: string, exported: string][] = [];
@@ -105,8 +51,8 @@ class Walk {
   #literal: Node | undefined;
   /** The class whose computed keys are being walked. */
   #early: Unit | undefined;
-  /** The class whose heritage is being walked: it is not captured, since a class knows what it extends. */
-  #heritage: Unit | undefined;
+  /** The class whose heritage or static state is being walked: it travels by value, so the class does not capture what made it. */
+  #unneeded: Unit | undefined;
 
   run(program: Node): Analysis {
     this.#top = { parent: undefined, names: new Map(), unit: undefined, root: true, hoist: true };
@@ -116,11 +62,15 @@ class Walk {
       if (binding !== undefined) binding.exported ??= exported;
     }
     const globals = new Set<string>();
+    for (const { write, name, scope } of this.#references) {
+      const binding = write ? find(name, scope) : undefined;
+      if (binding !== undefined && binding.kind !== 'import' && binding.kind !== 'self') binding.mutated = true;
+    }
     for (const reference of this.#references) this.#resolve(reference, globals);
     return { units: this.#units, imports: this.#imports, globals };
   }
 
-  #resolve({ name, scope: from, early, heritage }: { name: string; scope: Scope; early: Unit | undefined; heritage: Unit | undefined }, globals: Set<string>): void {
+  #resolve({ name, node, form, scope: from, early, unneeded }: Reference, globals: Set<string>): void {
     let found: Binding | undefined;
     const crossed: Unit[] = [];
     for (let scope: Scope | undefined = from; scope !== undefined; scope = scope.parent) {
@@ -129,9 +79,12 @@ class Walk {
       if (scope.root && scope.unit !== undefined) crossed.push(scope.unit);
     }
     for (const unit of crossed) {
-      if (unit === heritage) continue;
+      if (unit === unneeded) continue;
       if (found === undefined) unit.globals.add(name);
-      else unit.captured.set(name, found);
+      else {
+        unit.captured.set(name, found);
+        if (found.mutated === true) unit.uses.push({ start: node.start, end: node.end, form });
+      }
       if (unit === early) unit.early.add(name);
     }
     if (found === undefined) globals.add(name);
@@ -165,8 +118,38 @@ class Walk {
     return binding;
   }
 
-  #refer(name: string, scope: Scope): void {
-    this.#references.push({ name, scope, early: this.#early, heritage: this.#heritage });
+  #refer(node: Node, scope: Scope, form: Form = 'plain', write = false): void {
+    this.#references.push({ name: node.name as string, node, form, write, scope, early: this.#early, unneeded: this.#unneeded });
+  }
+
+  /** What an assignment writes to. */
+  #target(node: Node, scope: Scope): void {
+    switch (node.type) {
+      case 'Identifier':
+        return this.#refer(node, scope, 'plain', true);
+      case 'ObjectPattern':
+        for (const property of node.properties as Node[]) {
+          if (property.computed) this.#visit(property.key as Node, scope);
+          const value = (property.type === 'RestElement' ? property.argument : property.value) as Node;
+          const assigned = (value.type === 'AssignmentPattern' ? value.left : value) as Node;
+          if (!property.shorthand) this.#target(value, scope);
+          else {
+            this.#refer(assigned, scope, 'shorthand', true);
+            if (value !== assigned) this.#visit(value.right as Node, scope, nameOf(assigned));
+          }
+        }
+        return;
+      case 'ArrayPattern':
+        for (const element of node.elements as (Node | null)[]) if (element !== null) this.#target(element, scope);
+        return;
+      case 'RestElement':
+        return this.#target(node.argument as Node, scope);
+      case 'AssignmentPattern':
+        this.#target(node.left as Node, scope);
+        return this.#visit(node.right as Node, scope, nameOf(node.left as Node));
+      default:
+        this.#visit(node, scope);
+    }
   }
 
   #visit(node: Node, scope: Scope, hint?: string | null): void {
@@ -175,7 +158,7 @@ class Walk {
     switch (node.type) {
       case 'Identifier':
         if (node.name === 'arguments') this.#lexical(scope, 'usesArguments');
-        else this.#refer(node.name as string, scope);
+        else this.#refer(node, scope);
         return;
       case 'ImportDeclaration':
         return this.#import(node, scope);
@@ -208,9 +191,15 @@ class Walk {
       case 'BlockStatement':
         return this.#statements(node.body as Node[], this.#scope(scope));
       case 'ForStatement':
-      case 'ForInStatement':
-      case 'ForOfStatement':
         return this.#children(node, this.#scope(scope));
+      case 'ForInStatement':
+      case 'ForOfStatement': {
+        const inner = this.#scope(scope);
+        if (node.left.type === 'VariableDeclaration') this.#visit(node.left as Node, inner);
+        else this.#target(node.left as Node, inner);
+        this.#visit(node.right as Node, inner);
+        return this.#visit(node.body as Node, inner);
+      }
       case 'SwitchStatement':
         this.#visit(node.discriminant as Node, scope);
         return this.#list(node.cases as Node[], this.#scope(scope));
@@ -243,11 +232,13 @@ class Walk {
       case 'Property':
         return this.#property(node, scope);
       case 'AssignmentExpression':
-        this.#visit(node.left as Node, scope);
+        this.#target(node.left as Node, scope);
         return this.#visit(node.right as Node, scope, nameOf(node.left as Node));
-      case 'AssignmentPattern':
-        this.#visit(node.left as Node, scope);
-        return this.#visit(node.right as Node, scope, nameOf(node.left as Node));
+      case 'UpdateExpression':
+        return this.#target(node.argument as Node, scope);
+      case 'TaggedTemplateExpression':
+        this.#callee(node.tag as Node, scope);
+        return this.#visit(node.quasi as Node, scope);
       case 'CallExpression':
         return this.#call(node, scope);
       case 'ThisExpression':
@@ -286,7 +277,7 @@ class Walk {
     }
     for (const part of node.specifiers as Node[]) {
       const name = part.local.name as string;
-      this.#refer(name, scope);
+      this.#refer(part.local as Node, scope);
       const known = scope.names.get(name);
       if (known !== undefined) known.exported = exportName(part.exported as Node);
       else this.#pendingExports.push([name, exportName(part.exported as Node)]);
@@ -356,36 +347,17 @@ class Walk {
     const value = node.value as Node;
     const kind = node.kind === 'get' ? 'getter' : node.kind === 'set' ? 'setter' : 'method';
     if (value.type === 'FunctionExpression' && (node.method || node.kind !== 'init')) this.#function(value, scope, kind, { member: node });
+    else if (node.shorthand && value.type === 'Identifier' && value.name !== 'arguments') this.#refer(value, scope, 'shorthand');
     else this.#visit(value, scope, node.computed ? null : keyName(node.key as Node));
   }
 
-  #unit(kind: UnitKind, node: Node, scope: Scope, member: Node | undefined): Unit {
-    return {
-      kind,
-      node,
-      member,
-      parent: scope.unit,
-      captured: new Map(),
-      globals: new Set(),
-      early: new Set(),
-      metas: [],
-      usesThis: false,
-      usesArguments: false,
-      usesNewTarget: false,
-      usesSuper: false,
-      usesPrivate: false,
-      usesEval: false,
-      immediate: false,
-      hint: undefined,
-      binding: undefined,
-      literal: member?.type === 'Property' ? this.#literal : undefined,
-      list: undefined,
-      statement: undefined,
-    };
-  }
-
-  #function(node: Node, scope: Scope, kind: UnitKind, extra: { hint?: string | null | undefined; binding?: Binding | undefined; member?: Node; list?: readonly Node[] | undefined }): void {
-    const unit = this.#unit(kind, node, scope, extra.member);
+  #function(
+    node: Node,
+    scope: Scope,
+    kind: UnitKind,
+    extra: { hint?: string | null | undefined; binding?: Binding | undefined; member?: Node; list?: readonly Node[] | undefined },
+  ): void {
+    const unit = newUnit(kind, node, scope.unit, extra.member, extra.member?.type === 'Property' ? this.#literal : undefined);
     unit.binding = extra.binding;
     unit.list = extra.list;
     unit.hint = node.id ? undefined : extra.hint;
@@ -401,20 +373,15 @@ class Walk {
   }
 
   #class(node: Node, scope: Scope, kind: UnitKind, binding: Binding | undefined): void {
-    const unit = this.#unit(kind, node, scope, undefined);
+    const unit = newUnit(kind, node, scope.unit);
     unit.binding = binding;
     const inner = this.#scope(scope, unit, true);
     if (node.id) this.#declare(node.id.name as string, inner, 'self');
     const outerEarly = this.#early;
-    if (node.superClass) {
-      const outerHeritage = this.#heritage;
-      this.#heritage = unit;
-      this.#visit(node.superClass as Node, inner);
-      this.#heritage = outerHeritage;
-    }
+    if (node.superClass) this.#without(unit, () => this.#visit(node.superClass as Node, inner));
     for (const member of node.body.body as Node[]) {
       if (member.type === 'StaticBlock') {
-        this.#statements(member.body as Node[], this.#scope(inner, unit, false, true));
+        this.#without(unit, () => this.#statements(member.body as Node[], this.#scope(inner, unit, false, true)));
         continue;
       }
       if (member.computed) this.#during(unit, () => this.#visit(member.key as Node, inner));
@@ -425,11 +392,20 @@ class Walk {
         const memberKind = member.kind === 'get' ? 'getter' : member.kind === 'set' ? 'setter' : 'method';
         this.#function(value, inner, memberKind, { member });
       } else {
-        this.#visit(value, this.#scope(inner, unit, false, true), member.computed ? null : keyName(member.key as Node));
+        const initialise = (): void => this.#visit(value, this.#scope(inner, unit, false, true), member.computed ? null : keyName(member.key as Node));
+        if (member.static) this.#without(unit, initialise);
+        else initialise();
       }
     }
     this.#early = outerEarly;
     this.#units.push(unit);
+  }
+
+  #without(unit: Unit, walk: () => void): void {
+    const before = this.#unneeded;
+    this.#unneeded = unit;
+    walk();
+    this.#unneeded = before;
   }
 
   #during(unit: Unit, walk: () => void): void {
@@ -441,13 +417,18 @@ class Walk {
 
   #call(node: Node, scope: Scope): void {
     const callee = node.callee as Node;
-    this.#visit(callee, scope);
+    this.#callee(callee, scope);
     if (callee.type === 'FunctionExpression' || callee.type === 'ArrowFunctionExpression') {
       const unit = this.#units.at(-1);
       if (unit?.node === callee) unit.immediate = true;
     }
     if (callee.type === 'Identifier' && callee.name === 'eval') this.#mark(scope, 'usesEval');
     this.#list(node.arguments as Node[], scope);
+  }
+
+  #callee(node: Node, scope: Scope): void {
+    if (node.type === 'Identifier' && node.name !== 'arguments') this.#refer(node, scope, 'callee');
+    else this.#visit(node, scope);
   }
 
   #meta(node: Node, scope: Scope): void {
@@ -470,19 +451,4 @@ class Walk {
     for (; unit?.kind === 'arrow'; unit = unit.parent) unit[flag] = true;
     if (unit !== undefined && unit.kind !== 'class' && unit.kind !== 'classDeclaration') unit[flag] = true;
   }
-}
-
-function exportName(node: Node): string {
-  return (node.type === 'Identifier' ? node.name : node.value) as string;
-}
-
-function nameOf(target: Node): string | undefined {
-  return target.type === 'Identifier' ? (target.name as string) : undefined;
-}
-
-/** Property name of a key that is not computed. */
-export function keyName(key: Node): string {
-  if (key.type === 'Identifier') return key.name as string;
-  if (key.type === 'PrivateIdentifier') return `#${String(key.name)}`;
-  return String(key.value);
 }

@@ -1,13 +1,13 @@
 import { createLogger } from '../core/logger.ts';
 import type { SerializedGraph } from './contract.ts';
 import { ClosureErrors } from './errors.ts';
-import { Op, packGraph } from './wire.ts';
+import { Op, Tag, packGraph } from './wire.ts';
 import type { Template, Value, WireNode } from './wire.ts';
 import { functionNode, placeholderNode } from './write-function.ts';
 import { objectNode } from './write-object.ts';
 import type { Refusal } from './refuse.ts';
-import type { Site } from './runtime.ts';
-import type { GraphWriter } from './writer.ts';
+import type { Site, Thunk } from './runtime.ts';
+import type { GraphWriter, Step } from './writer.ts';
 
 const logger = createLogger('closure');
 
@@ -35,7 +35,7 @@ export function serializeGraph(value: unknown, options: SerializeOptions = {}): 
 /** How a node is reached: from which node, and by what step (` -> .db`, ` -> cfg`). */
 interface Origin {
   readonly from: number;
-  readonly step: string;
+  readonly step: Step;
 }
 
 /** Numbers objects as they are met, and writes their nodes from a queue: deep data does not deepen the stack. */
@@ -47,21 +47,26 @@ class Writer implements GraphWriter {
   readonly #modules = new Map<string, number>();
   readonly #templates: Template[] = [];
   readonly #templateOf = new Map<Site, Map<string, number>>();
+  readonly #cells = new Map<object, Cell[]>();
   /** The node being written. */
   #current = -1;
 
   write(value: unknown): Uint8Array {
     const root = this.encode(value, '');
     for (this.#current = 0; this.#current < this.#values.length; this.#current++) {
-      const subject = this.#values[this.#current] as object | symbol;
-      const node = typeof subject === 'function' ? functionNode(this, subject as (...args: never[]) => unknown) : (placeholderNode(subject) ?? objectNode(this, subject));
-      this.#nodes.push(node);
+      this.#nodes.push(this.#node(this.#values[this.#current] as object | symbol));
     }
     return packGraph({ modules: [...this.#modules.keys()], templates: this.#templates, nodes: this.#nodes, root });
   }
 
+  #node(subject: object | symbol): WireNode {
+    if (typeof subject === 'function') return functionNode(this, subject as (...args: never[]) => unknown);
+    if (subject instanceof Cell) return [Tag.cell, this.encode(subject.thunk(subject.slot), '')];
+    return placeholderNode(subject) ?? objectNode(this, subject);
+  }
+
   /** A value inside the current node. `step` says how it is reached from there. */
-  encode(value: unknown, step: string): Value {
+  encode(value: unknown, step: Step): Value {
     switch (typeof value) {
       case 'string':
         return value.isWellFormed() ? value : [Op.utf16, utf16(value)];
@@ -78,7 +83,7 @@ class Writer implements GraphWriter {
     }
   }
 
-  number(value: object | symbol, step: string): number {
+  number(value: object | symbol, step: Step): number {
     const known = this.#ids.get(value);
     if (known !== undefined) return known;
     const id = this.#values.push(value) - 1;
@@ -102,6 +107,14 @@ class Writer implements GraphWriter {
     return index;
   }
 
+  cell(binding: object, thunk: Thunk, slot: number, name: string): number {
+    let known = this.#cells.get(binding);
+    if (known === undefined) this.#cells.set(binding, (known = []));
+    let cell = known.length === 0 ? undefined : sameCell(known, thunk, slot);
+    if (cell === undefined) known.push((cell = new Cell(thunk, slot)));
+    return this.number(cell, ` -> ${name}`);
+  }
+
   /** The object through which the current node was reached first. */
   holder(): object | undefined {
     const from = this.#origins[this.#current]?.from ?? -1;
@@ -118,7 +131,7 @@ class Writer implements GraphWriter {
     let at = id;
     for (; at >= 0; at = (this.#origins[at] as Origin).from) {
       const { from, step } = this.#origins[at] as Origin;
-      steps.push(from < 0 ? rootName(this.#values[at]) : step);
+      steps.push(from < 0 ? rootName(this.#values[at]) : stepText(step));
     }
     if (steps.length > 24) steps.splice(12, steps.length - 24, ' -> ...');
     return steps.reverse().join('');
@@ -136,6 +149,40 @@ class Writer implements GraphWriter {
     for (let id = 1; id < sizes.length; id++) if ((sizes[id] as number) * 2 > (sizes[0] as number)) best = id;
     return { size: sizes[best] ?? 0, path: this.#path(best) };
   }
+}
+
+/** A mutated binding, as one closure reaches it. */
+class Cell {
+  readonly thunk: Thunk;
+  readonly slot: number;
+
+  constructor(thunk: Thunk, slot: number) {
+    this.thunk = thunk;
+    this.slot = slot;
+  }
+}
+
+/** The cell among `known` that is the binding `thunk` reaches: a mark written through one is read through the other. Nobody runs in between. */
+function sameCell(known: readonly Cell[], thunk: Thunk, slot: number): Cell | undefined {
+  const mark = {};
+  const before = thunk(slot);
+  try {
+    thunk(slot, true, mark);
+  } catch {
+    // a const that the program assigns by mistake: it cannot change, so it need not be shared
+    return undefined;
+  }
+  try {
+    return known.find((cell) => cell.thunk(cell.slot) === mark);
+  } finally {
+    thunk(slot, true, before);
+  }
+}
+
+function stepText(step: Step): string {
+  if (typeof step === 'number') return ` -> [${step}]`;
+  if (!step.startsWith('.')) return step;
+  return /^\.[\w$]+$/.test(step) ? ` -> ${step}` : ` -> [${JSON.stringify(step.slice(1))}]`;
 }
 
 function rootName(value: object | symbol | undefined): string {

@@ -4,11 +4,11 @@ import { fileURLToPath } from 'node:url';
 import { shapeOf } from './capture-editor.ts';
 import { environmentOf } from './environment.ts';
 import { inspectFunction } from './inspect.ts';
-import { isStandardGlobal } from './references.ts';
+import { isStandardGlobal, rememberImport } from './references.ts';
 import { runtime } from './runtime.ts';
 import type { CapturedName, ImportedName, Site, SiteModule, Thunk } from './runtime.ts';
 import { analyze } from './scope.ts';
-import type { Node, Unit } from './scope.ts';
+import type { Node, Unit, Use } from './unit.ts';
 
 /** A function as its author wrote it, and how to read what it captured. */
 export interface FunctionSource {
@@ -63,7 +63,7 @@ function siteText(site: Site): SourceText {
   const { source } = site.module;
   const lines = (site.module.lines ??= lineStarts(source));
   let line = 0;
-  for (let high = lines.length - 1; line < high; ) {
+  for (let high = lines.length - 1; line < high;) {
     const middle = (line + high + 1) >> 1;
     if ((lines[middle] as number) <= site.start) line = middle;
     else high = middle - 1;
@@ -83,6 +83,7 @@ function lineStarts(source: string): number[] {
 function codeOf(site: Site, source: string): string {
   const edits: [start: number, end: number, text: string][] = site.metas.map(([start, end]) => [start, end, IMPORT_META]);
   for (const [start, end] of site.statics ?? []) edits.push([start, end, source.slice(start, end).replace(/[^\r\n]/g, ' ')]);
+  for (const use of site.uses ?? []) edits.push([use.start, use.end, cellText(source.slice(use.start, use.end), use)]);
   if (site.heritage !== undefined) edits.push([...site.heritage, HERITAGE.padEnd(site.heritage[1] - site.heritage[0])]);
   if (site.computedKey !== undefined) edits.push([...site.computedKey, 'm']);
   edits.sort((a, b) => a[0] - b[0]);
@@ -94,6 +95,10 @@ function codeOf(site: Site, source: string): string {
     at = end;
   }
   return code + source.slice(at, site.end);
+}
+
+function cellText(name: string, { form }: Use): string {
+  return form === 'shorthand' ? `${name}:${name}.v` : form === 'callee' ? `(0,${name}.v)` : `${name}.v`;
 }
 
 let plainCount = 0;
@@ -154,8 +159,12 @@ function outermost(units: readonly Unit[]): Unit | undefined {
 function inspected(fn: object, code: string): FunctionSource | undefined {
   const parsed = parseFunction(code);
   if (parsed === undefined) return undefined;
-  const found = inspectFunction(fn, new Set(parsed.shape.globals));
+  const found = inspectFunction(fn, new Set(parsed.shape.globals), unknownImports);
   const imports = found.moduleNames.size > 0 ? importsOf(found.url) : undefined;
+  for (const [name, value] of found.imported) {
+    const imported = importsOf(found.url).get(name);
+    if (imported !== undefined) rememberImport(value, imported.specifier, found.url, imported.name);
+  }
   const names = [...found.values.keys(), ...found.uninitialised];
   const captured = names.map((name, slot): CapturedName => {
     const imported = found.moduleNames.has(name) ? imports?.get(name) : undefined;
@@ -179,7 +188,7 @@ function parametersAt({ shape, wrapped }: Parsed): number {
 
 function given(fn: object, environment: Readonly<Record<string, unknown>>): FunctionSource | undefined {
   const mark = runtime.markOf(fn);
-  const code = mark === undefined ? textOfFunction.call(fn) : siteText(mark.site).code;
+  const code = mark === undefined ? textOfFunction.call(fn) : codeOf({ ...mark.site, uses: [] }, mark.site.module.source);
   const parsed = isNative(code) ? undefined : parseFunction(code);
   if (parsed === undefined) return undefined;
   const names = Object.keys(environment);
@@ -193,6 +202,16 @@ function standalone(parsed: Parsed, url: string, captured: CapturedName[], read:
   const module: SiteModule = { url, format: 'module', source: parsed.wrapped, strict: true, imports: [] };
   const site: Site = { ...parsed.shape, module, captured, globals: parsed.shape.globals.filter((name) => !names.has(name)) };
   return { site, text: { code: codeOf(site, parsed.wrapped), line: place.line, column: place.column }, read, owner: undefined };
+}
+
+const asked = new Set<string>();
+const NONE: ReadonlySet<string> = new Set();
+
+/** Import bindings of a module that was not asked for them yet: instances of imported classes are then told by their class. */
+function unknownImports(url: string): ReadonlySet<string> {
+  if (asked.has(url) || !url.startsWith('file:')) return NONE;
+  asked.add(url);
+  return new Set(importsOf(url).keys());
 }
 
 const importsByUrl = new Map<string, ReadonlyMap<string, ImportedName>>();

@@ -39,6 +39,7 @@ export const Tag = {
   require: 21,
   textCoder: 22,
   intl: 23,
+  cell: 24,
 } as const;
 
 /** Bits of a property descriptor that differs from that of an assignment. */
@@ -94,7 +95,17 @@ const packr = new Packr({ useRecords: false, variableMapSize: true });
 const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: false, copyBuffers: false, int64AsType: 'number' } as never);
 
 export function packGraph(graph: Graph): Uint8Array {
-  const templates = graph.templates.map((t) => [t.module, t.line, t.column, t.code, t.kind, (t.strict ? 1 : 0) | (t.meta ? 2 : 0) | (t.home ? 4 : 0) | (t.args ? 8 : 0), t.names, t.early, t.uninitialised]);
+  const templates = graph.templates.map((t) => [
+    t.module,
+    t.line,
+    t.column,
+    t.code,
+    t.kind,
+    (t.strict ? 1 : 0) | (t.meta ? 2 : 0) | (t.home ? 4 : 0) | (t.args ? 8 : 0),
+    t.names,
+    t.early,
+    t.uninitialised,
+  ]);
   const body = packr.pack([graph.modules, templates, graph.nodes, graph.root]);
   const bytes = new Uint8Array(MAGIC.length + body.length);
   bytes.set(MAGIC);
@@ -105,7 +116,8 @@ export function packGraph(graph: Graph): Uint8Array {
 /** @throws SP_CLOSURE_FORMAT, SP_CLOSURE_LIMIT */
 export function unpackGraph(bytes: Uint8Array, limits: DecodeLimits = DEFAULT_LIMITS): Graph {
   if (bytes.length > limits.maxBytes) throw ClosureErrors.LIMIT({ limit: 'maxBytes', actual: bytes.length, allowed: limits.maxBytes });
-  if (bytes.length < MAGIC.length || MAGIC.slice(0, 3).some((byte, at) => bytes[at] !== byte)) throw ClosureErrors.FORMAT({ reason: 'they do not begin with SPC' });
+  if (bytes.length < MAGIC.length || MAGIC.slice(0, 3).some((byte, at) => bytes[at] !== byte))
+    throw ClosureErrors.FORMAT({ reason: 'they do not begin with SPC' });
   if (bytes[3] !== MAGIC[3]) throw ClosureErrors.FORMAT({ reason: `their version is ${String(bytes[3])}, ours is ${MAGIC[3]}` });
   const body = bytes.subarray(MAGIC.length);
   scan(body, limits.maxElements);
@@ -131,7 +143,8 @@ export function unpackGraph(bytes: Uint8Array, limits: DecodeLimits = DEFAULT_LI
 function template(row: unknown[], modules: number): Template {
   const [module, line, column, code, kind, flags, names, early, uninitialised] = row;
   const numbers = [module, line, column, kind, flags, early].every((value) => Number.isInteger(value) && (value as number) >= 0);
-  const identifiers = (list: unknown): boolean => isList(list, (name) => typeof name === 'string' && /^[\p{ID_Start}$_][\p{ID_Continue}$\u200c\u200d]*$/u.test(name));
+  const identifiers = (list: unknown): boolean =>
+    isList(list, (name) => typeof name === 'string' && /^[\p{ID_Start}$_][\p{ID_Continue}$\u200c\u200d]*$/u.test(name));
   if (!numbers || typeof code !== 'string' || (module as number) >= modules || !identifiers(names) || !identifiers(uninitialised)) {
     throw ClosureErrors.FORMAT({ reason: 'a function template is malformed' });
   }

@@ -1,3 +1,4 @@
+import { createRequire } from 'node:module';
 import { types } from 'node:util';
 import { SERIALIZE } from './contract.ts';
 import type { ByReviver } from './contract.ts';
@@ -11,7 +12,6 @@ import { Op, Tag } from './wire.ts';
 import type { Template, Value, WireNode } from './wire.ts';
 import { referenceNode, revivedNode, tail } from './write-object.ts';
 import type { GraphWriter } from './writer.ts';
-import { createRequire } from 'node:module';
 
 type AnyFunction = (...args: never[]) => unknown;
 
@@ -25,21 +25,22 @@ const FUNCTION_PROTOTYPES = new Set<object | null>(
 
 /** Node of a function or class. */
 export function functionNode(writer: GraphWriter, fn: AnyFunction): WireNode {
+  if (types.isProxy(fn)) writer.refuse({ what: `a Proxy of a function`, hint: 'capture the function behind it' });
   const builtin = builtinReference(fn);
   if (builtin !== undefined) return referenceNode(builtin);
-  if (types.isProxy(fn)) writer.refuse({ what: `a Proxy of a function`, hint: 'capture the function behind it' });
   if (Object.hasOwn(fn, SERIALIZE) || typeof (fn as Partial<ByReviver>)[SERIALIZE] === 'function') return revivedNode(writer, fn as unknown as ByReviver);
   const exported = exportedReference(fn);
   if (exported !== undefined) return exported;
   const mark = runtime.markOf(fn);
   if (mark?.owner !== undefined) return methodNode(writer, fn, mark.owner as AnyFunction);
-  if (mark === undefined) {
+  if (mark === undefined || mark.site.module.format === 'commonjs') {
     const module = importReference(fn);
     if (module !== undefined) return referenceNode(module);
   }
   const source = sourceOf(fn);
   if (source === undefined) return nativeNode(writer, fn);
-  if (source.site.module.url.startsWith('node:')) writer.refuse({ what: `${describe(fn)} of Node itself (native handle)`, hint: 'open it inside mapPartitions, once per partition' });
+  if (source.site.module.url.startsWith('node:'))
+    writer.refuse({ what: `${describe(fn)} of Node itself (native handle)`, hint: 'open it inside mapPartitions, once per partition' });
   return sourceNode(writer, fn, source);
 }
 
@@ -73,7 +74,10 @@ function nativeNode(writer: GraphWriter, fn: AnyFunction): WireNode {
 
 /** A method of a class travels with its class, so that `super` and #private names hold. */
 function methodNode(writer: GraphWriter, fn: AnyFunction, owner: AnyFunction): WireNode {
-  for (const [isStatic, holder] of [[0, owner.prototype as object], [1, owner]] as const) {
+  for (const [isStatic, holder] of [
+    [0, owner.prototype as object],
+    [1, owner],
+  ] as const) {
     for (const key of Reflect.ownKeys(holder)) {
       const descriptor = Reflect.getOwnPropertyDescriptor(holder, key) as PropertyDescriptor;
       const kind = descriptor.value === fn ? 0 : descriptor.get === fn ? 1 : descriptor.set === fn ? 2 : -1;
@@ -81,17 +85,28 @@ function methodNode(writer: GraphWriter, fn: AnyFunction, owner: AnyFunction): W
       return [Tag.method, writer.number(owner, ` -> class ${owner.name}`), isStatic, typeof key === 'symbol' ? writer.encode(key, '') : key, kind];
     }
   }
-  return writer.refuse({ what: `method ${fn.name} of class ${owner.name}, which is no longer on the class`, hint: 'capture the object and call the method on it' });
+  return writer.refuse({
+    what: `method ${fn.name} of class ${owner.name}, which is no longer on the class`,
+    hint: 'capture the object and call the method on it',
+  });
 }
 
 function sourceNode(writer: GraphWriter, fn: AnyFunction, source: FunctionSource): WireNode {
   const { site } = source;
   const isClass = site.kind === 'class';
   if (!isClass) refuseLexical(writer, fn, site);
-  if (site.privateStatics === true) writer.refuse({ what: `class ${fn.name} with static #private state`, hint: 'private fields cannot be read from outside; export the class from a module of its own, so that it travels by reference' });
-  if ((source.unreadable?.length ?? 0) > 0) writer.refuse({ what: `class ${fn.name}, whose computed member names cannot be read`, hint: 'load the program with --import spark-proxy/register' });
+  if (site.privateStatics === true)
+    writer.refuse({
+      what: `class ${fn.name} with static #private state`,
+      hint: 'private fields cannot be read from outside; export the class from a module of its own, so that it travels by reference',
+    });
+  if ((source.unreadable?.length ?? 0) > 0)
+    writer.refuse({ what: `class ${fn.name}, whose computed member names cannot be read`, hint: 'load the program with --import spark-proxy/register' });
   const { names, early, values, uninitialised } = environment(writer, source);
-  if (site.heritage !== undefined) names.unshift(HERITAGE), values.unshift(writer.encode(Object.getPrototypeOf(fn), ' -> (extends)'));
+  if (site.heritage !== undefined) {
+    names.unshift(HERITAGE);
+    values.unshift(writer.encode(Object.getPrototypeOf(fn), ' -> (extends)'));
+  }
   const home = site.usesSuper && !isClass ? homePrototype(writer) : undefined;
   const template = writer.template(site, `${uninitialised.join()} ${names.length}`, (): Template => ({
     module: writer.module(site.module.url),
@@ -116,12 +131,18 @@ function sourceNode(writer: GraphWriter, fn: AnyFunction, source: FunctionSource
 /** What a function takes from the class or constructor around it and cannot take along. */
 function refuseLexical(writer: GraphWriter, fn: AnyFunction, site: Site): void {
   const refuse = (what: string, hint: string): never => writer.refuse({ what: `${describe(fn)}, which uses ${what}`, hint });
-  if (site.usesPrivate) refuse('#private names of the class around it', "capture what it needs in a const first, or give the class a [Symbol.for('spark-proxy.serialize')]() method");
+  if (site.usesPrivate)
+    refuse(
+      '#private names of the class around it',
+      "capture what it needs in a const first, or give the class a [Symbol.for('spark-proxy.serialize')]() method",
+    );
   if (!site.arrow) return;
   if (site.usesSuper) refuse('super of the method around it', 'call the super method first and capture its result, or ship the object and call its method');
   if (site.usesNewTarget) refuse('new.target of the constructor around it', 'read it into a const first');
-  if (site.usesThis && site.thisSlot === undefined) refuse('this of the function around it', 'load the program with --import spark-proxy/register, or capture this in a const first');
-  if (site.usesArguments && site.argumentsSlot === undefined) refuse('arguments of the function around it', 'load the program with --import spark-proxy/register, or use rest parameters');
+  if (site.usesThis && site.thisSlot === undefined)
+    refuse('this of the function around it', 'load the program with --import spark-proxy/register, or capture this in a const first');
+  if (site.usesArguments && site.argumentsSlot === undefined)
+    refuse('arguments of the function around it', 'load the program with --import spark-proxy/register, or use rest parameters');
 }
 
 interface Environment {
@@ -173,6 +194,7 @@ function capturedValue(writer: GraphWriter, source: FunctionSource, captured: Ca
     throw error;
   }
   if (typeof value === 'function' && name === 'require' && 'cache' in value && 'resolve' in value) return requireValue(writer, url);
+  if (captured.binding !== undefined) return [Op.ref, writer.cell(captured.binding, source.read, captured.slot, name)];
   return writer.encode(value, ` -> ${name}`);
 }
 
@@ -186,7 +208,8 @@ function globalValue(writer: GraphWriter, site: Site, name: string): unknown {
     if (name === '__filename') return path;
     if (name === '__dirname') return path.replace(/[\\/][^\\/]*$/, '');
     const module = require.cache[path];
-    if (name === 'module') return writer.encode({ exports: module?.exports as unknown, filename: path, id: path, loaded: true, children: [], paths: [] }, ' -> module');
+    if (name === 'module')
+      return writer.encode({ exports: module?.exports as unknown, filename: path, id: path, loaded: true, children: [], paths: [] }, ' -> module');
     return writer.encode(module?.exports, ' -> exports');
   }
   if (!Object.hasOwn(globalThis, name)) return undefined;
@@ -238,7 +261,8 @@ function lexical(writer: GraphWriter, source: FunctionSource, slot: number, name
 /** `super` of a method of an object literal: the prototype of the object it was found on. */
 function homePrototype(writer: GraphWriter): Value {
   const holder = writer.holder();
-  if (holder === undefined || typeof holder === 'function') writer.refuse({ what: 'a method that uses super, away from its object', hint: 'capture the object and call the method on it' });
+  if (holder === undefined || typeof holder === 'function')
+    writer.refuse({ what: 'a method that uses super, away from its object', hint: 'capture the object and call the method on it' });
   return writer.encode(Object.getPrototypeOf(holder), ' -> (prototype)');
 }
 
@@ -260,7 +284,9 @@ function isWritten(cls: AnyFunction, holder: object, key: PropertyKey, written: 
   if (typeof member !== 'function') return false;
   const marked = runtime.markOf(member);
   if (runtime.markOf(cls) !== undefined) return marked?.owner === cls;
-  return (typeof key === 'string' && written?.includes(key) === true) || Function.prototype.toString.call(cls).includes(Function.prototype.toString.call(member));
+  return (
+    (typeof key === 'string' && written?.includes(key) === true) || Function.prototype.toString.call(cls).includes(Function.prototype.toString.call(member))
+  );
 }
 
 /** Own properties of the function, `name` and `length` excepted; its prototype when it is none of the four usual ones. */

@@ -4,6 +4,7 @@ import type { ByReviver } from './contract.ts';
 import { builtinReference, importReference } from './references.ts';
 import type { Reference } from './references.ts';
 import { nameOf, nativeRefusal, privateRefusal, refusalOf } from './refuse.ts';
+import type { Refusal } from './refuse.ts';
 import { isNative, parseFunction, sourceOf } from './source.ts';
 import { Integrity, Op, PropertyFlag, Tag } from './wire.ts';
 import type { Value, WireNode } from './wire.ts';
@@ -22,22 +23,21 @@ const WELL_KNOWN = new Map(
     .map((name) => [(Symbol as unknown as Record<string, symbol>)[name] as symbol, name]),
 );
 
-
 /** Node of an object or symbol. */
 export function objectNode(writer: GraphWriter, value: object | symbol): WireNode {
   if (typeof value === 'symbol') return symbolNode(value);
+  if (types.isProxy(value)) writer.refuse(refusalOf(value) as Refusal);
   const reference = builtinReference(value);
   if (reference !== undefined) return referenceNode(reference);
-  const proxy = types.isProxy(value);
-  if (!proxy && typeof (value as Partial<ByReviver>)[SERIALIZE] === 'function') return revivedNode(writer, value as ByReviver);
-  if (!proxy && types.isModuleNamespaceObject(value)) {
+  if (typeof (value as Partial<ByReviver>)[SERIALIZE] === 'function') return revivedNode(writer, value as ByReviver);
+  const prototype = Object.getPrototypeOf(value) as object | null;
+  if (Array.isArray(value)) return arrayNode(writer, value);
+  if (types.isModuleNamespaceObject(value)) {
     const module = importReference(value);
     if (module !== undefined) return referenceNode(module);
   }
   const prototypeOwner = ownerOfPrototype(value);
   if (prototypeOwner !== undefined) return [Tag.prototypeOf, writer.number(prototypeOwner, ` -> class ${prototypeOwner.name}`)];
-  const prototype = proxy ? null : (Object.getPrototypeOf(value) as object | null);
-  if (prototype === Array.prototype || Array.isArray(value)) return arrayNode(writer, value as unknown[]);
   if (prototype !== Object.prototype) {
     const intl = intlNode(writer, value);
     if (intl !== undefined) return intl;
@@ -47,7 +47,7 @@ export function objectNode(writer: GraphWriter, value: object | symbol): WireNod
   // CommonJS: module.exports of a module that is loaded on the other side too.
   const module = importReference(value);
   if (module !== undefined) return referenceNode(module);
-  return branded(writer, value) ?? plainNode(writer, value);
+  return (prototype === Object.prototype && !types.isArgumentsObject(value) ? undefined : branded(writer, value)) ?? plainNode(writer, value);
 }
 
 export function referenceNode(reference: Reference): WireNode {
@@ -68,14 +68,11 @@ function symbolNode(value: symbol): WireNode {
 
 /** The function whose `prototype` this object is. */
 function ownerOfPrototype(value: object): AnyFunction | undefined {
-  if (types.isProxy(value)) return undefined;
   const constructor: unknown = Object.getOwnPropertyDescriptor(value, 'constructor')?.value;
   return typeof constructor === 'function' && constructor.prototype === value ? (constructor as AnyFunction) : undefined;
 }
 
 function arrayNode(writer: GraphWriter, value: unknown[]): WireNode {
-  const refusal = Array.isArray(value) && !types.isProxy(value) ? undefined : refusalOf(value);
-  if (refusal !== undefined) writer.refuse(refusal);
   const { length } = value;
   const values: Value[] = [];
   let seen = 0;
@@ -85,7 +82,7 @@ function arrayNode(writer: GraphWriter, value: unknown[]): WireNode {
     for (let at = 0; at < length; at++) {
       if (at in value && Object.hasOwn(value, at)) {
         seen++;
-        values.push(writer.encode(value[at], ` -> [${at}]`));
+        values.push(writer.encode(value[at], at));
       } else values.push(HOLE);
     }
   }
@@ -127,7 +124,11 @@ function branded(writer: GraphWriter, value: object): WireNode | undefined {
   if (ArrayBuffer.isView(value)) return viewNode(writer, value);
   if (types.isBoxedPrimitive(value)) {
     const primitive = (value as { valueOf(): unknown }).valueOf();
-    return withTail(Object.getPrototypeOf(Object(primitive)) as object, [Tag.boxed, writer.encode(primitive, '')], typeof primitive === 'string' ? indexKeys(value) : NO_KEYS);
+    return withTail(
+      Object.getPrototypeOf(Object(primitive)) as object,
+      [Tag.boxed, writer.encode(primitive, '')],
+      typeof primitive === 'string' ? indexKeys(value) : NO_KEYS,
+    );
   }
   if (value instanceof URL) return [Tag.url, value.href];
   if (value instanceof URLSearchParams) return [Tag.searchParams, value.toString()];
@@ -137,11 +138,20 @@ function branded(writer: GraphWriter, value: object): WireNode | undefined {
 }
 
 function viewNode(writer: GraphWriter, value: ArrayBufferView): WireNode {
-  const name = types.isDataView(value) ? 'DataView' : (Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), Symbol.toStringTag)?.get?.call(value) as string);
+  const name = types.isDataView(value)
+    ? 'DataView'
+    : (Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), Symbol.toStringTag)?.get?.call(value) as string);
   const constructor = (globalThis as unknown as Record<string, { prototype: object }>)[name] as { prototype: object };
   const length = types.isDataView(value) ? value.byteLength : (value as Uint8Array).length;
   const rest = Reflect.ownKeys(value).length === length || name === 'DataView' ? [] : Reflect.ownKeys(value).slice(length);
-  return [Tag.view, name, writer.number(value.buffer as ArrayBuffer, ' -> .buffer'), value.byteOffset, length, ...tail(writer, value, constructor.prototype, rest)];
+  return [
+    Tag.view,
+    name,
+    writer.number(value.buffer as ArrayBuffer, ' -> .buffer'),
+    value.byteOffset,
+    length,
+    ...tail(writer, value, constructor.prototype, rest),
+  ];
 }
 
 function indexKeys(value: object): ReadonlySet<PropertyKey> {
@@ -180,11 +190,12 @@ function hiddenState(cls: AnyFunction): 'private' | 'native' | 'none' {
   let verdict = hidden.get(cls);
   if (verdict !== undefined) return verdict;
   const code = Function.prototype.toString.call(cls);
-  if (builtinReference(cls) !== undefined || importReference(cls) !== undefined) verdict = code.startsWith('class') && parseFunction(code)?.shape.privateMembers === true ? 'private' : 'none';
+  if (builtinReference(cls) !== undefined || importReference(cls) !== undefined)
+    verdict = code.startsWith('class') && parseFunction(code)?.shape.privateMembers === true ? 'private' : 'none';
   else if (isNative(code)) verdict = 'native';
   else {
     const source = sourceOf(cls);
-    verdict = source?.site.privateMembers === true ? 'private' : source?.site.module.url.startsWith('node:') === true ? 'native' : 'none';
+    verdict = source?.site.module.url.startsWith('node:') === true ? 'native' : source?.site.privateMembers === true ? 'private' : 'none';
   }
   hidden.set(cls, verdict);
   return verdict;
@@ -204,7 +215,7 @@ export function tail(writer: GraphWriter, value: object, base: object | null, ke
   for (const key of keys) {
     const descriptor = Reflect.getOwnPropertyDescriptor(value, key);
     if (descriptor === undefined) continue;
-    const step = ` -> ${typeof key === 'symbol' ? `[${String(key)}]` : /^[\w$]+$/.test(String(key)) ? `.${String(key)}` : `[${JSON.stringify(key)}]`}`;
+    const step = typeof key === 'symbol' ? ` -> [${String(key)}]` : `.${String(key)}`;
     const plain = 'value' in descriptor && (frozen || (descriptor.writable === true && descriptor.configurable === true)) && descriptor.enumerable === true;
     // Once one property needs its descriptor, those after it follow it, so that the order stays.
     if (plain && extras.length === 0 && typeof key === 'string' && key !== '__proto__') {
@@ -218,7 +229,7 @@ export function tail(writer: GraphWriter, value: object, base: object | null, ke
       ('value' in descriptor ? (descriptor.writable === true ? 0 : PropertyFlag.notWritable) : PropertyFlag.accessor);
     const wireKey = typeof key === 'symbol' ? writer.encode(key, step) : String(key);
     if ('value' in descriptor) extras.push([wireKey, flags, writer.encode(descriptor.value, step)]);
-    else extras.push([wireKey, flags, writer.encode(descriptor.get, `${step} (get)`), writer.encode(descriptor.set, `${step} (set)`)]);
+    else extras.push([wireKey, flags, writer.encode(descriptor.get, step), writer.encode(descriptor.set, step)]);
   }
   const parts: unknown[] = [prototype === base ? 0 : writer.encode(prototype, ''), names, values, extras, integrity];
   if (integrity === Integrity.extensible) {

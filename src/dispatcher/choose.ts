@@ -17,7 +17,7 @@ export function choose(selector: HostSelector, entry: TaskEntry, pool: KindPool,
   try {
     const chosen = selector.select(entry.task, hosts, pool.view) as WorkerEntry | undefined;
     if (chosen === undefined || hosts.includes(chosen)) return chosen;
-    onFault?.(dispatcherErrors.BAD_SELECTION({ selector: selector.name, chosen: (chosen as { id?: unknown } | null)?.id ?? String(chosen), name }));
+    onFault?.(dispatcherErrors.BAD_SELECTION({ selector: selector.name, chosen: (chosen as { id?: unknown } | null)?.id ?? typeof chosen, name }));
   } catch (cause) {
     onFault?.(dispatcherErrors.SELECTOR_FAILED({ selector: selector.name, name }, cause));
   }

@@ -104,10 +104,8 @@ class DispatcherService implements Dispatcher {
       const subscription = await transport.consume(this.#queue, { prefetch: PREFETCH }, (delivery) => this.#receive(delivery));
       this.#ends.push(() => subscription.cancel());
       this.#ends.push(() => transport.deleteQueue(this.#queue));
-      const announcement = await registry.announce({
-        ...{ kind: 'dispatcher', id: this.#id, host, pid: process.pid, version, slots: 0, kinds: [], labels: {} },
-        queue: this.#queue,
-      });
+      const entry = { kind: 'dispatcher', id: this.#id, host, pid: process.pid, version, slots: 0, kinds: [], labels: {}, queue: this.#queue } as const;
+      const announcement = await registry.announce(entry);
       this.#ends.push(() => announcement.leave());
       this.#ends.push(await registry.watch('worker', (event) => this.#registryEvent(event)));
       const ticking = this.#startTicks(tickMs);

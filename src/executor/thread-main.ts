@@ -68,3 +68,6 @@ port.on('message', (messages: ToThread[]) => {
   }
   if (!running && queue.length > 0) void drain();
 });
+
+send({ ready: true });
+flush();

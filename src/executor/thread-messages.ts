@@ -14,8 +14,9 @@ export type ToThread =
   | { readonly block: { readonly id: string; readonly bytes: Uint8Array } }
   | { readonly dropBlock: string };
 
-/** Thread -> pool, in batches: how a task ended, or a partition it has cached. */
+/** Thread -> pool, in batches: it can run, how a task ended, or a partition it has cached. */
 export type FromThread =
+  | { readonly ready: true }
   | { readonly sequence: number; readonly runMs: number; readonly data: Uint8Array }
   | { readonly sequence: number; readonly runMs: number; readonly error: WireError }
   | { readonly block: { readonly id: string; readonly bytes: Uint8Array } };

@@ -52,6 +52,8 @@ interface Thread {
   readonly jobs: Job[];
   readonly blobs: Set<string>;
   outbox: ToThread[];
+  /** It has loaded its code: deadlines count from here, not from the start of the thread. */
+  ready: boolean;
   deadline: Timer | undefined;
   /** Why the pool is ending it, for the running task's error. */
   ending: Error | undefined;
@@ -59,6 +61,11 @@ interface Thread {
 
 export class ThreadPool {
   readonly kind = 'js';
+  /** Tasks it wants at a time: see `depth`. */
+  get capacity(): number {
+    return this.#options.threads * this.depth;
+  }
+
   readonly #options: Required<ThreadPoolOptions>;
   readonly #threads: Thread[] = [];
   readonly #waiting: Job[] = [];
@@ -92,16 +99,16 @@ export class ThreadPool {
     });
   }
 
-  /** Ends a task: a waiting one is dropped, a running one loses its thread. Unknown ids are ignored. */
-  kill(taskId: number, reason: string): void {
-    const error = TASK_ERRORS.KILLED({ taskId, reason });
+  /** Ends a task that `run` was given: a waiting one is dropped, a running one loses its thread. Others are ignored. */
+  kill(task: TaskDescription, reason: string): void {
+    const error = TASK_ERRORS.KILLED({ taskId: task.taskId, reason });
     for (let i = this.#waitingHead; i < this.#waiting.length; i++) {
-      if ((this.#waiting[i] as Job).task.taskId !== taskId) continue;
+      if ((this.#waiting[i] as Job).task !== task) continue;
       this.#waiting.splice(i, 1)[0]?.reject(error);
       return;
     }
     for (const thread of this.#threads) {
-      const at = thread.jobs.findIndex((job) => job.task.taskId === taskId);
+      const at = thread.jobs.findIndex((job) => job.task === task);
       if (at >= 0) return this.#end(thread, at, error);
     }
   }
@@ -225,7 +232,7 @@ export class ThreadPool {
       execArgv: [],
       ...(threadMemoryMb > 0 ? { resourceLimits: { maxOldGenerationSizeMb: threadMemoryMb } } : {}),
     });
-    const thread: Thread = { worker, jobs: [], blobs: new Set(), outbox: [], deadline: undefined, ending: undefined };
+    const thread: Thread = { worker, jobs: [], blobs: new Set(), outbox: [], ready: false, deadline: undefined, ending: undefined };
     if (!this.#active) worker.unref();
     for (const [id, bytes] of this.#blocks.entries()) thread.outbox.push({ block: { id, bytes } });
     worker.on('message', (messages: FromThread[]) => this.#received(thread, messages));
@@ -237,6 +244,11 @@ export class ThreadPool {
 
   #received(thread: Thread, messages: readonly FromThread[]): void {
     for (const message of messages) {
+      if ('ready' in message) {
+        thread.ready = true;
+        this.#startDeadline(thread);
+        continue;
+      }
       if ('block' in message) {
         const { id, bytes } = message.block;
         if (!this.#blocks.put(id, bytes)) continue;
@@ -260,7 +272,7 @@ export class ThreadPool {
     thread.deadline?.cancel();
     thread.deadline = undefined;
     const head = thread.jobs[0];
-    if (head === undefined || head.task.timeoutMs <= 0 || thread.ending !== undefined) return;
+    if (head === undefined || head.task.timeoutMs <= 0 || !thread.ready || thread.ending !== undefined) return;
     const { taskId, timeoutMs } = head.task;
     thread.deadline = this.#options.clock.after(timeoutMs, () => this.#end(thread, 0, TASK_ERRORS.TIMEOUT({ taskId, timeoutMs })), { background: true });
   }

@@ -14,10 +14,12 @@ import { stripTypes } from './typescript.ts';
 interface LoaderState {
   readonly editors: SourceEditor[];
   installed: boolean;
+  /** Modules loaded so far. */
+  loads: number;
 }
 const globals = globalThis as { [key: symbol]: LoaderState | undefined };
 const STATE = Symbol.for('spark-proxy.loader');
-const state = (globals[STATE] ??= { editors: [], installed: false });
+const state = (globals[STATE] ??= { editors: [], installed: false, loads: 0 });
 
 const OWN_ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const TYPESCRIPT = /\.(?:[cm]?ts|tsx|jsx)$/;
@@ -39,6 +41,11 @@ export function addEditor(editor: SourceEditor): void {
   const at = state.editors.findIndex((known) => known.name === editor.name);
   if (at >= 0) state.editors[at] = editor;
   else state.editors.push(editor);
+}
+
+/** How many modules were loaded since the hook was installed; undefined when it is not. */
+export function loadCount(): number | undefined {
+  return state.installed ? state.loads : undefined;
 }
 
 /** True while a hook loads its own tools (the parser, esbuild): those modules pass untouched. */
@@ -76,6 +83,7 @@ function typescriptSpelling(specifier: string, parent: string | undefined): stri
 }
 
 const load: LoadHookSync = (url, context, next) => {
+  state.loads++;
   if (busy || !url.startsWith('file:')) return next(url, context);
   const path = pathOf(url);
   if (path === undefined) return next(url, context);

@@ -1,6 +1,7 @@
 import module, { createRequire } from 'node:module';
 import { dirname } from 'node:path';
 import { LoaderErrors } from './errors.ts';
+import { addDesignMetadata } from './decorator-metadata.ts';
 import { parser } from './format.ts';
 import { compilerOptionsFor } from './tsconfig.ts';
 
@@ -66,10 +67,11 @@ function findDecorator(node: unknown): boolean {
 function lower(path: string, source: string): Stripped {
   const esbuild = require('esbuild') as typeof import('esbuild');
   const options = compilerOptionsFor(dirname(path));
-  const { emitDecoratorMetadata: _, jsx, ...kept } = options;
+  const { emitDecoratorMetadata, jsx, ...kept } = options;
+  const metadata = emitDecoratorMetadata === true && kept.experimentalDecorators === true;
   const extension = /\.([cm]?[jt]sx?)$/.exec(path)?.[1] ?? 'ts';
   try {
-    const { code } = esbuild.transformSync(source, {
+    const { code } = esbuild.transformSync(metadata ? addDesignMetadata(path, source) : source, {
       loader: extension === 'tsx' || extension === 'jsx' ? extension : 'ts',
       target: `node${process.versions.node}`,
       sourcemap: 'inline',

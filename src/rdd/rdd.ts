@@ -74,7 +74,7 @@ export class RDD<T> {
 
   // Narrow transformations
 
-  map<U>(f: (value: T) => U): RDD<Awaited<U>> {
+  map<U>(f: (value: T) => MaybePromise<U>): RDD<U> {
     return this.#withFunction('map', f);
   }
 
@@ -103,7 +103,7 @@ export class RDD<T> {
     return this.#derive('glom', 'glom');
   }
 
-  keyBy<K>(f: (value: T) => K): RDD<[Awaited<K>, T]> {
+  keyBy<K>(f: (value: T) => MaybePromise<K>): RDD<[K, T]> {
     return this.#withFunction('keyBy', f);
   }
 
@@ -138,7 +138,7 @@ export class RDD<T> {
   }
 
   /** Sorted by `f`; numbers, strings, dates, bigints and tuples of them by their natural order, or by `compare`. */
-  sortBy<K>(f: (value: T) => K, options: SortOptions<Awaited<K>> = {}): RDD<T> {
+  sortBy<K>(f: (value: T) => MaybePromise<K>, options: SortOptions<K> = {}): RDD<T> {
     return this.keyBy(f).#sorted('sortBy', options).#derive('sortBy', 'values');
   }
 
@@ -170,7 +170,7 @@ export class RDD<T> {
     return this.#derive('values', 'values');
   }
 
-  mapValues<U>(this: RDD<T & readonly [unknown, unknown]>, f: (value: Value<T>) => U): RDD<[Key<T>, Awaited<U>]> {
+  mapValues<U>(this: RDD<T & readonly [unknown, unknown]>, f: (value: Value<T>) => MaybePromise<U>): RDD<[Key<T>, U]> {
     return this.#withFunction('mapValues', f, true);
   }
 

@@ -1,3 +1,3 @@
 export { capturedContexts } from './contexts.ts';
 export { capture, installSparkContextAspect, onCapture, type CaptureListener } from './spark-context-aspect.ts';
-export { EXTERNAL_EXECUTOR, type RescheduleSession, type SessionStats } from './session.ts';
+export { EXTERNAL_EXECUTOR, RescheduleSession, type SessionStats } from './session.ts';

@@ -57,6 +57,7 @@ export class RescheduleSession implements DispatcherListener {
   #captured = 0;
   #inside = 0;
   #closed = false;
+  readonly #closedListeners: (() => void)[] = [];
 
   constructor(context: SparkContext, runId: string) {
     this.runId = runId;
@@ -208,6 +209,11 @@ export class RescheduleSession implements DispatcherListener {
     };
   }
 
+  /** Called once, when everything of the session has ended. */
+  onClosed(listener: () => void): void {
+    this.#closedListeners.push(listener);
+  }
+
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
@@ -222,5 +228,6 @@ export class RescheduleSession implements DispatcherListener {
     await this.#registry?.close();
     await this.#transport?.close();
     if (this.#localDir !== undefined) await rm(this.#localDir, { recursive: true, force: true });
+    for (const listener of this.#closedListeners) listener();
   }
 }

@@ -2,7 +2,7 @@
  * The second aspect of the mission, on SparkContext construction: a context the author creates is captured under its run
  * id, gets a session, and gives both back when it stops.
  */
-import { afterReturning, around, construct, execution, registerLoadTimeAspect, weave, type WeaveHandle } from '../aspects/index.ts';
+import { afterReturning, and, around, construct, execution, registerLoadTimeAspect, weave, within, type WeaveHandle } from '../aspects/index.ts';
 import type { SparkContext } from '../scheduler/spark-context.ts';
 import { captureContext, releaseContext } from './contexts.ts';
 import { adviseBackend, releaseBackend } from './launch-tasks-aspect.ts';
@@ -55,10 +55,10 @@ let installed = false;
 export function installSparkContextAspect(): void {
   if (installed) return;
   installed = true;
-  registerLoadTimeAspect({
-    name: 'spark-proxy.capture-context',
-    module: '**/scheduler/spark-context.{ts,js}',
-    className: 'SparkContext',
-    advice: [{ pointcut: construct(), advice: afterReturning((_jp, context) => void (context instanceof Object && capture(context as SparkContext))) }],
-  });
+  registerLoadTimeAspect([
+    {
+      pointcut: and(within('**/scheduler/spark-context.{ts,js}'), construct('SparkContext')),
+      advice: afterReturning((_jp, context) => void capture(context as SparkContext)),
+    },
+  ]);
 }

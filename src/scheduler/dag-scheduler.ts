@@ -123,7 +123,12 @@ export class DAGScheduler implements TaskSchedulerListener {
       stack.pop();
       const numTasks = shuffle.parent.partitions();
       const stages = parents.map((s) => this.#shuffleStages.get(s.shuffleId) as ShuffleMapStage);
-      const stage: ShuffleMapStage = { kind: 'map', ...this.#stageBase(shuffle.parent, stages, numTasks), shuffle };
+      const stage: ShuffleMapStage = {
+        kind: 'map',
+        ...this.#stageBase(shuffle.parent, stages, numTasks),
+        shuffle,
+        counted: new Set(),
+      };
       this.#shuffleStages.set(shuffle.shuffleId, stage);
       this.#stages.set(stage.id, stage);
       this.#outputs.register(shuffle.shuffleId, numTasks);
@@ -246,6 +251,10 @@ export class DAGScheduler implements TaskSchedulerListener {
 
   #mapTaskSucceeded(stage: ShuffleMapStage, manager: TaskSetManager, index: number, result: TaskResult): void {
     this.#outputs.add(stage.shuffle.shuffleId, index, result.value as MapStatus);
+    if (!stage.counted.has(index)) {
+      stage.counted.add(index);
+      this.#options.mergeAccumulators(result.accumulators);
+    }
     stage.pending.delete(index);
     if (!this.#running.has(stage) || (stage.pending.size > 0 && !manager.succeeded)) return;
     if (stage.pending.size > 0) return;

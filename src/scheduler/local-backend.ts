@@ -13,7 +13,7 @@ export class LocalSchedulerBackend implements SchedulerBackend {
   readonly #pool: ThreadPool;
   readonly #blobs: BlobStore;
   readonly #threads: number;
-  readonly #running = new Set<number>();
+  readonly #running = new Map<number, TaskDescription>();
   #reviving = false;
   #stopped = false;
 
@@ -46,13 +46,13 @@ export class LocalSchedulerBackend implements SchedulerBackend {
   }
 
   executorOffers(): WorkerOffer[] {
-    const cores = Math.max(0, this.#threads * this.#pool.depth - this.#running.size);
+    const cores = Math.max(0, this.#pool.capacity - this.#running.size);
     return [{ executorId: DRIVER_EXECUTOR, host: 'localhost', cores }];
   }
 
   launchTasks(tasks: readonly TaskDescription[]): void {
     for (const task of tasks) {
-      this.#running.add(task.taskId);
+      this.#running.set(task.taskId, task);
       this.statusUpdate({ taskId: task.taskId, state: 'RUNNING', executorId: DRIVER_EXECUTOR, data: EMPTY_BYTES });
       this.#pool
         .run(task, (hash) => this.#blobs.get(hash))
@@ -70,7 +70,8 @@ export class LocalSchedulerBackend implements SchedulerBackend {
   }
 
   killTask(taskId: number, _executorId: string, reason: string): void {
-    this.#pool.kill(taskId, reason);
+    const task = this.#running.get(taskId);
+    if (task !== undefined) this.#pool.kill(task, reason);
   }
 
   statusUpdate(update: StatusUpdate): void {

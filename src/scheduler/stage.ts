@@ -23,6 +23,8 @@ interface StageBase {
 export interface ShuffleMapStage extends StageBase {
   readonly kind: 'map';
   readonly shuffle: ShuffleDependency;
+  /** Partitions whose accumulator updates are merged: computing one again counts nothing. */
+  readonly counted: Set<number>;
 }
 
 /** Ends in the result of a job. */

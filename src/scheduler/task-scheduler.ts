@@ -147,7 +147,7 @@ export class TaskScheduler implements TaskSchedulerPort {
     }
     manager.zombie = true;
     const times = permanent ? 'failed for good' : `failed ${this.#options.maxFailures} times`;
-    this.#listener?.taskSetFailed(manager, `${where} ${times}, most recent failure on executor ${attempt.runsOn}: ${error.message}`, error);
+    this.#listener?.taskSetFailed(manager, `${where} ${times}, most recent failure on executor ${attempt.runsOn}: ${withoutHint(error.message)}`, error);
   }
 
   /** Tasks launched on a lost executor are put back. Those re-dispatched elsewhere are their dispatcher's to keep. */
@@ -170,4 +170,10 @@ export class TaskScheduler implements TaskSchedulerPort {
     const at = this.#managers.indexOf(manager);
     if (at >= 0) this.#managers.splice(at, 1);
   }
+}
+
+/** The remedy stays with the cause; here it would stand between reason and remedy of the job's own error. */
+function withoutHint(message: string): string {
+  const at = message.lastIndexOf('\n  hint: ');
+  return at < 0 ? message : message.slice(0, at);
 }

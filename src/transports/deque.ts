@@ -1,6 +1,6 @@
 /** A double-ended queue in a ring buffer: O(1) at both ends, memory given back when it empties. */
 export class Deque<T> {
-  #items: (T | undefined)[] = new Array<T | undefined>(16);
+  #items: (T | undefined)[] = Array.from<T | undefined>({ length: 16 });
   #head = 0;
   #size = 0;
 
@@ -34,14 +34,14 @@ export class Deque<T> {
   }
 
   clear(): void {
-    this.#items = new Array<T | undefined>(16);
+    this.#items = Array.from<T | undefined>({ length: 16 });
     this.#head = 0;
     this.#size = 0;
   }
 
   #grow(): void {
     const { length } = this.#items;
-    const items = new Array<T | undefined>(length * 2);
+    const items = Array.from<T | undefined>({ length: length * 2 });
     for (let i = 0; i < this.#size; i++) items[i] = this.#items[(this.#head + i) & (length - 1)];
     this.#items = items;
     this.#head = 0;

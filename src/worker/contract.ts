@@ -8,12 +8,14 @@ export type BlobSource = (hash: string) => Uint8Array;
  */
 export interface TaskRunner {
   readonly kind: string;
+  /** Tasks it wants to be given at a time, while they are short more than it runs at once. @defaultValue the worker's slots */
+  readonly capacity?: number;
   /**
    * Runs one attempt to its result bytes. Rejects with the task's error; a task over `timeoutMs` or over its memory
    * limit rejects with a coded error and leaves the runner usable.
    */
   run(task: TaskDescription, blobs: BlobSource): Promise<Uint8Array>;
-  /** Ends one task; its `run` rejects with SP_TASK_KILLED. Unknown ids are ignored. */
-  kill(taskId: number, reason: string): void;
+  /** Ends a task that `run` was given (the same object); its `run` rejects with SP_TASK_KILLED. Others are ignored. */
+  kill(task: TaskDescription, reason: string): void;
   close(): Promise<void>;
 }

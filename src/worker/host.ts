@@ -19,7 +19,7 @@ export interface WorkerHostOptions {
   readonly registry: RegisterCenter;
   /** One of each kind; the host closes them. */
   readonly runners: readonly TaskRunner[];
-  /** Tasks run at once. */
+  /** Tasks run at once; a runner may ask for more while its tasks are short (`TaskRunner.capacity`). */
   readonly slots: number;
   /** Unique per process start. @defaultValue `worker-` and 12 random hex digits */
   readonly id?: string;
@@ -58,7 +58,7 @@ const FLUSH_MS = 2000;
 const MIN_PREFETCH = 1024;
 
 /**
- * A worker: runs what dispatchers lease it, up to `slots` tasks at once.
+ * A worker: runs what dispatchers lease it, up to `slots` tasks at once or as many as its runners ask for.
  *
  * LEASES are renewed by the beats of this process's main thread. Tasks run in threads of their runners, so a busy task
  * never delays a beat; a runner that blocked this thread would lose the leases of all its neighbours.
@@ -109,15 +109,21 @@ class Worker implements WorkerHost {
     // Blobs of a task at work are pinned.
     this.#blobSource = (hash) => this.#blobs.get(hash) as Uint8Array;
     this.#outbox = new StatusOutbox({
-      ...{ transport: options.transport, clock: this.#clock, logger: this.#logger, id: this.id, queue: this.#queue },
+      transport: options.transport,
+      clock: this.#clock,
+      logger: this.#logger,
+      id: this.id,
+      queue: this.#queue,
       beforeFlush: () => this.#sayStarted(),
     });
     this.#tasks = new HeldTasks({
       worker: this.id,
-      slots: options.slots,
+      capacity: () => this.#capacity(),
       blobs: this.#blobs,
       run: (held) => this.#run(held),
-      kill: (held, reason) => this.#runners.get(held.leased.task.kind)?.kill(held.leased.task.taskId, reason),
+      kill: (held, reason) => {
+        if (held.given !== undefined) this.#runners.get(held.given.kind)?.kill(held.given, reason);
+      },
       answer: (frame, leased, state, data) => this.#answer(frame, leased, state, data),
       ask: (replyTo, hash) => this.#outbox.askFor(replyTo, hash),
     });
@@ -271,9 +277,13 @@ class Worker implements WorkerHost {
 
   #run(held: HeldTask): void {
     const { task } = held.leased;
+    const { payload } = task;
+    // A view posted to a thread would take the whole frame along.
+    const given = payload.byteLength === payload.buffer.byteLength ? task : { ...task, payload: payload.slice() };
+    held.given = given;
     this.#started.push(held);
     this.#outbox.schedule();
-    this.#attemptTask(task).then(
+    this.#attemptTask(given).then(
       (data) => this.#ended(held, 'FINISHED', data),
       (error: unknown) => {
         const killed = held.killed !== undefined || (SparkProxyError.is(error) && error.code === 'SP_TASK_KILLED');
@@ -286,10 +296,14 @@ class Worker implements WorkerHost {
     const runner = this.#runners.get(task.kind);
     if (runner === undefined)
       throw workerErrors.UNKNOWN_KIND({ name: task.name, kind: task.kind, worker: this.id, known: [...this.#runners.keys()].join(', ') || 'nothing' });
-    const { payload } = task;
-    // A view posted to a thread would take the whole frame along.
-    const own = payload.byteLength === payload.buffer.byteLength ? task : { ...task, payload: payload.slice() };
-    return runner.run(own, this.#blobSource);
+    return runner.run(task, this.#blobSource);
+  }
+
+  /** Tasks given to runners at a time: what they ask for, and never less than there are slots. */
+  #capacity(): number {
+    let capacity = this.#options.slots;
+    for (const runner of this.#runners.values()) if (runner.capacity !== undefined && runner.capacity > capacity) capacity = runner.capacity;
+    return capacity;
   }
 
   #ended(held: HeldTask, state: TaskState, data: Uint8Array): void {

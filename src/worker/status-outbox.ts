@@ -31,6 +31,8 @@ export class StatusOutbox {
   #scheduled = false;
   #retry: Timer | undefined;
   #closed = false;
+  /** One line an outage, not one a frame. */
+  #warned = false;
 
   constructor(options: { transport: Transport; clock: Clock; logger: Logger; id: string; queue: string; beforeFlush: () => void }) {
     this.#transport = options.transport;
@@ -130,13 +132,15 @@ export class StatusOutbox {
     const sending: Promise<void> = this.#transport.send(queue, this.#envelope(type, body)).then(
       () => {
         this.#pending.delete(sending);
+        this.#warned = false;
         taken();
       },
       (cause: unknown) => {
         this.#pending.delete(sending);
         // Closed by this process: there is no later.
         if (SparkProxyError.is(cause) && cause.code === 'SP_TRANSPORT_CLOSED') this.close();
-        if (!this.#closed) this.#logger.warn('a frame could not be sent', { queue, type, error: (cause as Error).message });
+        if (!this.#closed && !this.#warned) this.#logger.warn('a frame could not be sent', { queue, type, error: (cause as Error).message });
+        this.#warned = true;
         failed(cause);
       },
     );

@@ -1,6 +1,6 @@
 import { encodeFailure } from '../protocol/failure.ts';
 import type { LeasedTask } from '../protocol/messages.ts';
-import type { TaskState } from '../protocol/task.ts';
+import type { TaskDescription, TaskState } from '../protocol/task.ts';
 import type { Load } from '../registry/contract.ts';
 import { workerErrors } from './errors.ts';
 import type { BlobCache } from './blob-cache.ts';
@@ -21,6 +21,8 @@ export interface HeldTask {
   readonly frame: Frame;
   phase: 'STARVED' | 'BLOCKED' | 'QUEUED' | 'RUNNING' | 'ENDED';
   readonly missing: Set<string>;
+  /** What its runner was given; by it the runner knows it. */
+  given: TaskDescription | undefined;
   /** Why its runner was told to end it. */
   killed: string | undefined;
   /** The lease that waits for this one to end, and the one it waits for itself. */
@@ -30,7 +32,8 @@ export interface HeldTask {
 
 export interface HeldTasksOptions {
   readonly worker: string;
-  readonly slots: number;
+  /** Tasks to run now at most; asked each time. */
+  readonly capacity: () => number;
   readonly blobs: BlobCache;
   /** Begin this one; `ended` is called when it has. */
   readonly run: (held: HeldTask) => void;
@@ -87,7 +90,17 @@ export class HeldTasks {
       this.#options.answer(frame, leased, 'LOST', this.#returned(leased, this.#drained));
       return;
     }
-    const held: HeldTask = { key, leased, frame, phase: 'STARVED', missing: new Set(), killed: undefined, successor: undefined, predecessor: known };
+    const held: HeldTask = {
+      key,
+      leased,
+      frame,
+      phase: 'STARVED',
+      missing: new Set(),
+      given: undefined,
+      killed: undefined,
+      successor: undefined,
+      predecessor: known,
+    };
     this.#held.set(key, held);
     this.#waiting++;
     if (known === undefined) return this.#admit(held);
@@ -128,11 +141,12 @@ export class HeldTasks {
 
   /** Everything of a dispatcher that has gone: ended, and nobody told. */
   forget(dispatcher: string): void {
-    for (const held of [...this.#held.values()]) {
-      if (held.frame.sender !== dispatcher) continue;
-      if (held.phase === 'RUNNING') this.#options.kill(held, 'its dispatcher has gone');
-      this.#remove(held);
-      held.frame.settle();
+    for (const newest of [...this.#held.values()]) {
+      for (let held: HeldTask | undefined = newest; held?.frame.sender === dispatcher; held = held.predecessor) {
+        if (held.phase === 'RUNNING') this.#kill(held, 'its dispatcher has gone');
+        this.#remove(held);
+        held.frame.settle();
+      }
     }
     this.start();
   }
@@ -146,16 +160,19 @@ export class HeldTasks {
   /** Returns even what runs. */
   abandon(reason: string): void {
     this.#drained ??= reason;
-    for (const held of [...this.#held.values()]) {
-      if (held.phase === 'RUNNING') this.#options.kill(held, reason);
-      this.#return(held, reason);
+    for (const newest of [...this.#held.values()]) {
+      for (let held: HeldTask | undefined = newest; held !== undefined; held = held.predecessor) {
+        if (held.phase === 'RUNNING') this.#kill(held, reason);
+        this.#return(held, reason);
+      }
     }
   }
 
   /** Begins what may begin. */
   start(): void {
+    const capacity = this.#options.capacity();
     for (const held of this.#queue) {
-      if (this.#running >= this.#options.slots) return;
+      if (this.#running >= capacity) return;
       this.#queue.delete(held);
       held.phase = 'RUNNING';
       this.#waiting--;
@@ -187,13 +204,17 @@ export class HeldTasks {
 
   #end(held: HeldTask, reason: string): void {
     if (held.phase === 'RUNNING') {
-      if (held.killed !== undefined) return;
-      held.killed = reason;
-      this.#options.kill(held, reason);
+      this.#kill(held, reason);
       return;
     }
     this.#finish(held, 'KILLED', encodeFailure(workerErrors.CANCELLED({ name: held.leased.task.name, reason })));
     this.start();
+  }
+
+  #kill(held: HeldTask, reason: string): void {
+    if (held.killed !== undefined) return;
+    held.killed = reason;
+    this.#options.kill(held, reason);
   }
 
   #return(held: HeldTask, reason: string): void {

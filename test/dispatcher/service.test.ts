@@ -234,7 +234,7 @@ test('a task or blob too large for the transport fails with a coded error, and i
   ]);
   await heard.until(() => heard.ended.length === 2);
   expect(heard.ended.map((u) => `${u.state} ${u.taskId}`).sort()).toEqual(['FAILED 2', 'FAILED 3']);
-  expect(heard.errors.map((error) => error.code).sort()).toEqual(['SP_DISPATCHER_BLOB_UNAVAILABLE', 'SP_DISPATCHER_TASK_UNSENDABLE']);
+  expect(heard.errors.map((error) => String(error.code)).sort()).toEqual(['SP_DISPATCHER_BLOB_UNAVAILABLE', 'SP_DISPATCHER_TASK_UNSENDABLE']);
   const ids = (): number[] => w1.frames.filter((f) => f.type === 'tasks').flatMap((f) => decodeTasks(f.body).map((leased) => leased.task.taskId));
   await w1.until(() => [0, 1, 4, 5].every((id) => ids().includes(id)));
 });

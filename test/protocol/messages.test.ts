@@ -81,14 +81,18 @@ function task(extra: Partial<LeasedTask['task']> = {}): LeasedTask {
 describe('message bodies', () => {
   it('carry batches of tasks', () => {
     fc.assert(
-      fc.property(fc.array(leasedTask, { maxLength: 20 }), (tasks) => void expect(decodeTasks(encodeTasks(tasks))).toEqual(tasks)),
+      fc.property(fc.array(leasedTask, { maxLength: 20 }), (tasks) => {
+        expect(decodeTasks(encodeTasks(tasks))).toEqual(tasks);
+      }),
       { numRuns: 300 },
     );
   });
 
   it('carry batches of status updates', () => {
     fc.assert(
-      fc.property(fc.array(leasedStatus, { maxLength: 20 }), (updates) => void expect(decodeStatus(encodeStatus(updates))).toEqual(updates)),
+      fc.property(fc.array(leasedStatus, { maxLength: 20 }), (updates) => {
+        expect(decodeStatus(encodeStatus(updates))).toEqual(updates);
+      }),
       { numRuns: 300 },
     );
   });

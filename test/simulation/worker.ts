@@ -122,7 +122,7 @@ export class SimulatedWorker {
       held.state = 'running';
       this.#running++;
       this.#status(held.leased, 'RUNNING');
-      const { random } = this.#around;
+      const random = (): number => this.#around.random();
       this.#around.in(random() < 0.05 ? random() * 2000 : random() * 60, () =>
         this.act(() => {
           if (held.state !== 'running') return;

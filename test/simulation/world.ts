@@ -83,7 +83,12 @@ export function simulate(seed: number, wrap: (machine: DispatcherState) => Machi
   const handle = (untimed: Distribute<DispatcherEvent>): void => {
     const event = { ...untimed, now: agenda.now } as DispatcherEvent;
     events++;
-    const effects = machine.handle(event);
+    let effects: DispatcherEffect[] = [];
+    try {
+      effects = machine.handle(event);
+    } catch (error) {
+      checker.violations.push(`handle threw: ${(error as Error).message}`);
+    }
     if (event.type !== 'tick' || effects.length > 0) log(describe(event));
     checker.observe(event, effects, machine.live);
     for (const effect of effects) {

@@ -73,7 +73,7 @@ describe.each(Object.keys(schemes))('over %s', (scheme) => {
     await transport.close();
     await heard.until(() => heard.handedBack.length === 6);
     expect(heard.lost).toEqual([host.id]);
-    expect([...heard.handedBack].sort()).toEqual([0, 1, 2, 3, 4, 5]);
+    expect(heard.handedBack.toSorted((a, b) => a - b)).toEqual([0, 1, 2, 3, 4, 5]);
   });
 
   test('a worker that drains finishes what runs, gives back the rest, and is gone', async () => {

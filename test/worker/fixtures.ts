@@ -14,6 +14,7 @@ const taskErrors = defineErrors('TASK', { KILLED: ['killed: {reason}', ''] });
 /** A runner in this process: each task ends when the test, or `work`, says so. */
 export class FakeRunner implements TaskRunner {
   readonly kind: string;
+  capacity?: number;
   readonly begun: TaskDescription[] = [];
   readonly killed: number[] = [];
   closed = false;
@@ -44,9 +45,11 @@ export class FakeRunner implements TaskRunner {
     this.#open.get(taskId)?.reject(error);
   }
 
-  kill(taskId: number, reason: string): void {
-    this.killed.push(taskId);
-    this.#open.get(taskId)?.reject(taskErrors.KILLED({ reason }));
+  kill(task: TaskDescription, reason: string): void {
+    // Known by identity, as the contract says: another application may have the same ids.
+    if (!this.begun.includes(task)) return;
+    this.killed.push(task.taskId);
+    this.#open.get(task.taskId)?.reject(taskErrors.KILLED({ reason }));
   }
 
   async close(): Promise<void> {

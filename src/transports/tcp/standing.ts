@@ -87,7 +87,7 @@ export class Standings {
 
   /** Gives up what is not set up yet. */
   failAll(error: Error): void {
-    for (const request of [...this.#fresh.values()]) request.done(error);
+    for (const request of this.#fresh.values()) request.done(error);
   }
 
   consume(queue: string, prefetch: number, handler: (delivery: Delivery) => void): Promise<Subscription> {

@@ -1,0 +1,153 @@
+import { createServer, Socket } from 'node:net';
+import { createReadStream } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { MessageChannel } from 'node:worker_threads';
+import { expect, test } from 'vitest';
+import { SERIALIZE, serializeGraph } from '../../src/closure/index.ts';
+import { SparkProxyError } from '../../src/core/errors.ts';
+import { Secret } from './fixtures/geometry.ts';
+
+function refusal(fn: unknown): string {
+  try {
+    serializeGraph(fn);
+  } catch (error) {
+    if (!SparkProxyError.is(error)) throw error;
+    expect(error.code).toBe('SP_CLOSURE_NOT_SERIALIZABLE');
+    return error.message;
+  }
+  throw new Error('it was serialized');
+}
+
+const inside = 'open it inside mapPartitions, once per partition';
+
+test('a socket is refused with the path to it and what to do', () => {
+  const cfg = { db: { conn: new Socket() } };
+  const f = (): unknown => cfg.db.conn;
+  expect(refusal(f)).toBe(
+    `Task not serializable: instance of Socket (native handle)\n  captured through: function f -> cfg -> .db -> .conn\n  hint: ${inside}`,
+  );
+});
+
+test('the path goes through arrays, maps, sets, functions, this and classes', () => {
+  const socket = new Socket();
+  const inArray = [[socket]];
+  expect(refusal(() => inArray)).toContain('captured through: function (anonymous) -> inArray -> [0] -> [0]\n');
+  const inMap = new Map([['k', new Set([socket])]]);
+  expect(refusal(() => inMap)).toContain('-> inMap -> .get("k") -> (entry #0)\n');
+  const helper = (): unknown => socket;
+  const caller = (): unknown => helper();
+  expect(refusal(caller)).toContain('captured through: function caller -> helper -> socket\n');
+  class Job {
+    conn = socket;
+    task = (): unknown => this.conn;
+  }
+  expect(refusal(new Job().task)).toContain('captured through: function task -> this -> .conn\n');
+  class Shared {
+    static pool = socket;
+    get = (): unknown => Shared.pool;
+  }
+  const shared = new Shared();
+  expect(refusal(() => shared)).toContain('-> .pool\n');
+});
+
+test('native handles of every kind are refused', async () => {
+  const server = createServer();
+  const stream = createReadStream(import.meta.filename);
+  const handle = await open(import.meta.filename);
+  const { port1, port2 } = new MessageChannel();
+  const timer = setTimeout(() => undefined, 0);
+  const controller = new AbortController();
+  class Client extends Socket {}
+  const client = new Client();
+  try {
+    expect(refusal(() => server)).toContain('instance of Server (native handle)');
+    expect(refusal(() => stream)).toContain('instance of ReadStream (native handle)');
+    expect(refusal(() => handle)).toContain('instance of FileHandle (native handle)');
+    expect(refusal(() => port1)).toContain('instance of MessagePort (native handle)');
+    expect(refusal(() => timer)).toContain('instance of Timeout (native handle)');
+    expect(refusal(() => controller)).toContain('instance of AbortController (native handle)');
+    expect(refusal(() => client)).toContain('instance of Client (native handle)');
+  } finally {
+    clearTimeout(timer);
+    stream.destroy();
+    port1.close();
+    port2.close();
+    await handle.close();
+  }
+});
+
+test('promises, weak collections, proxies, generators and iterators are refused', () => {
+  const promise = Promise.resolve(1);
+  const weakMap = new WeakMap();
+  const weakRef = new WeakRef({});
+  const proxy = new Proxy({}, {});
+  const generator = (function* () {
+    yield 1;
+  })();
+  const iterator = [1].values();
+  const entries = new Map().entries();
+  const memory = new SharedArrayBuffer(8);
+  expect(refusal(() => promise)).toMatch(/a Promise\n.*promise\n.*await it first/);
+  expect(refusal(() => weakMap)).toMatch(/a WeakMap\n.*weakMap\n.*use a Map or Set/);
+  expect(refusal(() => weakRef)).toMatch(/a WeakRef\n.*\n.*capture the object itself/);
+  expect(refusal(() => proxy)).toMatch(/a Proxy\n.*\n.*capture the object behind it/);
+  expect(refusal(() => generator)).toMatch(/a generator object\n.*\n.*generator function/);
+  expect(refusal(() => iterator)).toMatch(/an iterator \(Array Iterator\)\n.*\n.*array of its values/);
+  expect(refusal(() => entries)).toMatch(/a Map Iterator|a Object|an iterator/);
+  expect(refusal(() => memory)).toMatch(/a SharedArrayBuffer\n.*\n.*copy/);
+});
+
+test('#private state is refused, for classes of the program and imported ones, and the protocol is the way out', () => {
+  class Account {
+    #balance = 3;
+    balance(): number {
+      return this.#balance;
+    }
+  }
+  const account = new Account();
+  const secret = new Secret();
+  expect(refusal(() => account)).toMatch(/instance of Account with #private state\n.*account\n.*spark-proxy\.serialize/);
+  expect(refusal(() => secret)).toContain('instance of Secret with #private state');
+  class Open extends Account {
+    [SERIALIZE](): { reviver: string; data: unknown } {
+      return { reviver: 'account', data: this.balance() };
+    }
+  }
+  const opened = new Open();
+  expect(serializeGraph(() => opened).bytes.length).toBeGreaterThan(0);
+});
+
+test('what a function cannot take from the class around it is refused', () => {
+  class Around extends Object {
+    #x = 1;
+    viaSuper(): () => unknown {
+      return () => super.toString();
+    }
+    viaPrivate(): () => unknown {
+      return () => this.#x;
+    }
+    viaTarget: () => unknown;
+    constructor() {
+      super();
+      this.viaTarget = () => new.target;
+    }
+  }
+  const around = new Around();
+  expect(refusal(around.viaSuper())).toMatch(/uses super of the method around it\n.*\n.*capture its result/);
+  expect(refusal(around.viaPrivate())).toMatch(/uses #private names of the class around it\n/);
+  expect(refusal(around.viaTarget)).toMatch(/uses new\.target of the constructor around it\n/);
+});
+
+test('native functions that no global names are refused, with a hint', () => {
+  const { resolve } = Promise.withResolvers();
+  expect(refusal(() => resolve)).toMatch(/native an anonymous function|native function/);
+});
+
+test('an error thrown by an object that refuses to travel is passed on', () => {
+  const context = {
+    [SERIALIZE]() {
+      throw new SparkProxyError('SP_TEST', 'SparkContext cannot be used inside tasks', 'capture values');
+    },
+  };
+  expect(() => serializeGraph(() => context)).toThrow('SparkContext cannot be used inside tasks');
+});
