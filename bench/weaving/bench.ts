@@ -29,8 +29,8 @@ async function start(one: Case): Promise<ChildProcess> {
  * so that a slow spell of the machine hits all cases; the minimum of the rounds.
  */
 export async function run(options: { readonly quick: boolean }): Promise<Row[]> {
-  const rounds = options.quick ? 3 : 7;
-  const ms = options.quick ? 30 : 100;
+  const rounds = options.quick ? 3 : 5;
+  const ms = options.quick ? 30 : 60;
   const best = new Map<string, number>();
   const children: ChildProcess[] = [];
   try {

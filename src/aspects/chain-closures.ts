@@ -1,5 +1,5 @@
 import { takesParameters, type Advice, type AnyFunction } from './advice.ts';
-import type { ChainRequest, ShellState } from './chain.ts';
+import type { ChainRequest, ShellState } from './chain-request.ts';
 import { afterSettled, isConstructible, late, noInstance } from './chain-helpers.ts';
 import { JoinPointN, type Continuation, type JoinPointBase, type Signature } from './join-point.ts';
 

@@ -1,6 +1,6 @@
 import { takesParameters } from './advice.ts';
 import { isConstructible } from './chain-helpers.ts';
-import type { ChainRequest } from './chain.ts';
+import type { ChainRequest } from './chain-request.ts';
 import { joinPointClasses } from './join-point.ts';
 
 /** What a call looks like where code is written for it. */
@@ -34,7 +34,9 @@ class Source {
 
   constructor(request: ChainRequest) {
     this.#request = request;
-    this.#arity = request.callee.original.length;
+    // A class may have a static member of that name.
+    const declared: unknown = request.callee.original.length;
+    this.#arity = Number.isInteger(declared) ? (declared as number) : 0;
     this.#counts = [this.#arity, this.#arity + 1, this.#arity - 1].filter((count) => count >= 0 && count < joinPointClasses().length);
     this.#construct = request.signature.kind === 'construct';
   }

@@ -2,6 +2,7 @@ import { toAdvice, type Advice, type AdviceLike } from './advice.ts';
 import { isConstructible } from './chain-helpers.ts';
 import { errors } from './errors.ts';
 import { Signature } from './join-point.ts';
+import { nameOf } from './members.ts';
 import { Site, siteOf, type Entry } from './site.ts';
 import { nextEntry } from './weave.ts';
 
@@ -62,7 +63,7 @@ export function prepareWith(original: AnyConstructor, entries: readonly Entry[],
     if (entries.length > 0) known.add(entries);
     return known;
   }
-  const name = options.name ?? original.name;
+  const name = options.name ?? nameOf(original);
   const getMetadata = (Reflect as { getMetadata?: (key: string, target: object) => unknown }).getMetadata;
   const types = typeof getMetadata === 'function' ? getMetadata.call(Reflect, 'design:paramtypes', original) : undefined;
   const signature = new Signature({

@@ -14,10 +14,13 @@ export interface Target {
 
 const isObject = (value: unknown): value is object => (typeof value === 'object' && value !== null) || typeof value === 'function';
 
+/** A class may have a static member called `name`. */
+export const nameOf = (fn: { readonly name: unknown }): string => (typeof fn.name === 'string' ? fn.name : '');
+
 function className(prototype: object | null): string {
   for (let at = prototype; at !== null; at = Object.getPrototypeOf(at) as object | null) {
     const constructor: unknown = Object.getOwnPropertyDescriptor(at, 'constructor')?.value;
-    if (typeof constructor === 'function') return constructor.name;
+    if (typeof constructor === 'function') return nameOf(constructor);
   }
   return 'Object';
 }
@@ -31,7 +34,7 @@ export function describeTarget(target: unknown): Target {
   if (typeof target === 'function' && isObject(target.prototype)) {
     const classFunction = originalOf(target as AnyFunction);
     return {
-      name: classFunction.name,
+      name: nameOf(classFunction),
       classFunction,
       parts: [
         { owner: classFunction.prototype as object, isStatic: false, deep: false },

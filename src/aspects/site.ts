@@ -1,4 +1,5 @@
-import { compileChain, type Callee, type ShellState } from './chain.ts';
+import { compileChain } from './chain.ts';
+import type { Callee, ShellState } from './chain-request.ts';
 import type { Advice, AnyFunction } from './advice.ts';
 import { errors } from './errors.ts';
 import { Signature, type JoinPointKind } from './join-point.ts';

@@ -93,7 +93,7 @@ Examples:
         },
       });
       transport.setActive(true);
-      logger.info('ready', { id, slots, url });
+      logger.info('ready', { id, pid: process.pid, slots, url });
       const drain = (reason: string) => (): void => {
         void host.drain(reason);
       };

@@ -1,10 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
-import { asynchronous, inheritance, members, order, synchronous } from './semantics.ts';
-import { construction, switching } from './switching.ts';
-
-const groups = { synchronous, order, asynchronous, members, inheritance, switching, construction };
+import { groups } from './cases/index.ts';
 
 for (const [group, cases] of Object.entries(groups)) {
   describe(`weaving, ${group}`, () => {

@@ -1,0 +1,20 @@
+const sc = require('../../peers/node_modules/skale').context();
+
+const [samples, partitions] = process.argv.slice(2).map(Number);
+// skale ships the text of a function and nothing around it, so the hash lives inside.
+sc.range(0, samples, 1, partitions)
+  .map((i) => {
+    const hash = (n) => {
+      let h = Math.imul(n ^ 0x9e3779b9, 0x85ebca6b);
+      h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
+      return ((h ^ (h >>> 16)) >>> 0) / 4294967296;
+    };
+    const x = hash(2 * i) * 2 - 1;
+    const y = hash(2 * i + 1) * 2 - 1;
+    return x * x + y * y <= 1 ? 1 : 0;
+  })
+  .reduce((a, b) => a + b, 0)
+  .then((inside) => {
+    console.log(`ANSWER ${inside}`);
+    sc.end();
+  });
