@@ -15,19 +15,7 @@ import type { PlanNode, StagePlan, TaskPayload, TaskResult } from './plan.ts';
 import { setRunningTask, type RunningTask } from '../storage/task-context.ts';
 import { applicationDirectory, AsyncSignal, ShuffleSource, TaskRuntime, type BlockView } from './task-runtime.ts';
 import { LineReader, type FileSplit } from './text.ts';
-
-/** A task as a thread gets it. */
-export interface ThreadTask {
-  /** Unique in its pool. */
-  readonly sequence: number;
-  readonly taskId: number;
-  readonly attemptNumber: number;
-  readonly stageId: number;
-  readonly stageAttemptNumber: number;
-  /** First: the stage binary; then map outputs and broadcasts. */
-  readonly commons: readonly string[];
-  readonly payload: Uint8Array;
-}
+import type { ThreadTask } from './thread-messages.ts';
 
 export interface TaskEnvironment {
   readonly executorId: string;

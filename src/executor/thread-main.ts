@@ -6,8 +6,8 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { installForExecutor } from '../closure/index.ts';
 import { errorToWire } from '../core/errors.ts';
 import { ThreadBlocks } from '../storage/thread-blocks.ts';
-import { runTask, StageCache, type ThreadTask } from './run-task.ts';
-import type { FromThread, ThreadOptions, ToThread } from './thread-messages.ts';
+import { runTask, StageCache } from './run-task.ts';
+import { packResults, unpackTasks, type FromThread, type ThreadOptions, type ThreadResult, type ThreadTask, type ToThread } from './thread-messages.ts';
 
 const port = parentPort;
 if (port === null) throw new Error('thread-main runs only as a worker thread');
@@ -25,12 +25,15 @@ let running = false;
 /** Results wait for each other at most this long, so that short tasks share a message. */
 const FLUSH_MS = 1;
 let outbox: FromThread[] = [];
+let results: ThreadResult[] = [];
 let lastFlush = 0;
 
 function flush(): void {
+  if (results.length > 0) outbox.push({ results: packResults(results) });
   if (outbox.length === 0) return;
   const messages = outbox;
   outbox = [];
+  results = [];
   lastFlush = performance.now();
   port?.postMessage(messages);
 }
@@ -46,7 +49,7 @@ async function drain(): Promise<void> {
     const started = performance.now();
     try {
       const data = await runTask(task, environment, cache);
-      send({ sequence, runMs: performance.now() - started, data });
+      results.push({ sequence, runMs: performance.now() - started, data });
     } catch (error) {
       send({ sequence, runMs: performance.now() - started, error: errorToWire(error) });
     }
@@ -58,7 +61,7 @@ async function drain(): Promise<void> {
 
 port.on('message', (messages: ToThread[]) => {
   for (const message of messages) {
-    if ('tasks' in message) queue.push(...message.tasks);
+    if ('tasks' in message) queue.push(...unpackTasks(message.tasks));
     else if ('blob' in message) blobs.set(message.blob.hash, message.blob.bytes);
     else if ('dropBlob' in message) {
       blobs.delete(message.dropBlob);

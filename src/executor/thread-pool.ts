@@ -13,7 +13,7 @@ import type { TaskDescription } from '../protocol/task.ts';
 import { BlockManager } from './block-manager.ts';
 import { TASK_ERRORS } from './errors.ts';
 import { applicationDirectory } from './task-runtime.ts';
-import type { FromThread, ThreadOptions, ToThread } from './thread-messages.ts';
+import { packTasks, unpackResults, type FromThread, type ThreadOptions, type ThreadTask, type ToThread } from './thread-messages.ts';
 
 export interface ThreadPoolOptions {
   readonly executorId: string;
@@ -52,6 +52,8 @@ interface Thread {
   readonly jobs: Job[];
   readonly blobs: Set<string>;
   outbox: ToThread[];
+  /** Tasks for the next message; they come last in it. */
+  tasks: ThreadTask[];
   /** It has loaded its code: deadlines count from here, not from the start of the thread. */
   ready: boolean;
   deadline: Timer | undefined;
@@ -181,10 +183,7 @@ export class ThreadPool {
     thread.jobs.push(job);
     if (thread.jobs.length === 1) this.#startDeadline(thread);
     const { taskId, attemptNumber, stageId, stageAttemptNumber, commons, payload } = task;
-    const last = thread.outbox.at(-1);
-    const one = { sequence: job.sequence, taskId, attemptNumber, stageId, stageAttemptNumber, commons, payload };
-    if (last !== undefined && 'tasks' in last) (last.tasks as unknown[]).push(one);
-    else thread.outbox.push({ tasks: [one] });
+    thread.tasks.push({ sequence: job.sequence, taskId, attemptNumber, stageId, stageAttemptNumber, commons, payload });
   }
 
   /** Blobs no task of the thread needs now are dropped, oldest first. */
@@ -212,9 +211,11 @@ export class ThreadPool {
   }
 
   #flush(thread: Thread): void {
+    if (thread.tasks.length > 0) thread.outbox.push({ tasks: packTasks(thread.tasks) });
     if (thread.outbox.length === 0) return;
     const messages = thread.outbox;
     thread.outbox = [];
+    thread.tasks = [];
     thread.worker.postMessage(messages);
   }
 
@@ -232,7 +233,7 @@ export class ThreadPool {
       execArgv: [],
       ...(threadMemoryMb > 0 ? { resourceLimits: { maxOldGenerationSizeMb: threadMemoryMb } } : {}),
     });
-    const thread: Thread = { worker, jobs: [], blobs: new Set(), outbox: [], ready: false, deadline: undefined, ending: undefined };
+    const thread: Thread = { worker, jobs: [], blobs: new Set(), outbox: [], tasks: [], ready: false, deadline: undefined, ending: undefined };
     if (!this.#active) worker.unref();
     for (const [id, bytes] of this.#blocks.entries()) thread.outbox.push({ block: { id, bytes } });
     worker.on('message', (messages: FromThread[]) => this.#received(thread, messages));
@@ -255,16 +256,22 @@ export class ThreadPool {
         for (const other of this.#threads) if (other !== thread) other.outbox.push({ block: { id, bytes } });
         continue;
       }
-      const { sequence, runMs } = message;
-      this.#meanMs += (runMs - this.#meanMs) * 0.2;
-      const at = thread.jobs.findIndex((job) => job.sequence === sequence);
-      if (at < 0) continue;
-      const [job] = thread.jobs.splice(at, 1) as [Job];
-      if ('data' in message) job.resolve(message.data);
-      else job.reject(errorFromWire(message.error));
-      this.#startDeadline(thread);
+      if ('results' in message) {
+        for (const { sequence, runMs, data } of unpackResults(message.results)) this.#ended(thread, sequence, runMs)?.resolve(data);
+      } else this.#ended(thread, message.sequence, message.runMs)?.reject(errorFromWire(message.error));
     }
+    if (thread.deadline === undefined) this.#startDeadline(thread);
     this.#assign();
+  }
+
+  /** Takes an ended job from its thread, if it is still there. */
+  #ended(thread: Thread, sequence: number, runMs: number): Job | undefined {
+    this.#meanMs += (runMs - this.#meanMs) * 0.2;
+    const at = thread.jobs.findIndex((job) => job.sequence === sequence);
+    if (at < 0) return undefined;
+    thread.deadline?.cancel();
+    thread.deadline = undefined;
+    return thread.jobs.splice(at, 1)[0];
   }
 
   /** The deadline of the task at the head; it runs from when the one before it ended. */

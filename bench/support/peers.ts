@@ -1,0 +1,67 @@
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { CACHE, PEERS } from './paths.ts';
+
+const run = promisify(execFile);
+const INSTALL_MS = 600_000;
+
+/** A peer, or why it is not here and what to do about it. */
+export type Peer = { readonly path: string } | { readonly missing: string };
+
+export const SKALE = 'skale 1.2.2';
+const PYSPARK_VERSION = '4.0.1';
+export const PYSPARK = `PySpark ${PYSPARK_VERSION}`;
+
+function reason(error: unknown): string {
+  const { stderr, message } = error as { stderr?: string; message: string };
+  return (stderr?.trim() || message).split('\n').at(-1) as string;
+}
+
+/** The folder of skale, installed on first use. */
+export async function skale(): Promise<Peer> {
+  const path = join(PEERS, 'node_modules', 'skale');
+  const complete = join(PEERS, 'node_modules', '.installed');
+  if (existsSync(complete)) return { path };
+  process.stderr.write(`installing ${SKALE}...\n`);
+  try {
+    // It pins packages of 2018 whose scripts do not build today; it needs none of them.
+    const args = ['install', '--ignore-scripts', '--legacy-peer-deps', '--no-package-lock', '--no-audit', '--no-fund', '--loglevel=error'];
+    await run('npm', args, { cwd: PEERS, timeout: INSTALL_MS });
+    await writeFile(complete, '');
+    return { path };
+  } catch (error) {
+    return { missing: `run \`npm ${['install', '--ignore-scripts', '--legacy-peer-deps'].join(' ')}\` in bench/peers (${reason(error)})` };
+  }
+}
+
+/** The Python that has PySpark, installed into the cache on first use. It needs python3 with venv, and Java 17. */
+export async function pyspark(): Promise<Peer> {
+  const home = join(CACHE, `pyspark-${PYSPARK_VERSION}`);
+  const path = join(home, 'bin', 'python');
+  const complete = join(home, '.installed');
+  try {
+    const java = process.env['JAVA_HOME'] === undefined ? 'java' : join(process.env['JAVA_HOME'], 'bin', 'java');
+    await run(java, ['-version'], { timeout: 30_000 });
+  } catch (error) {
+    return { missing: `install Java 17 (Debian: openjdk-17-jre-headless) (${reason(error)})` };
+  }
+  if (existsSync(complete)) return { path };
+  process.stderr.write(`installing ${PYSPARK}...\n`);
+  try {
+    await rm(home, { recursive: true, force: true });
+    await run('python3', ['-m', 'venv', home], { timeout: INSTALL_MS });
+    await run(path, ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', `pyspark==${PYSPARK_VERSION}`], { timeout: INSTALL_MS });
+    await writeFile(complete, '');
+    return { path };
+  } catch (error) {
+    return { missing: `install python3 with venv (Debian: python3-venv), then \`pip install pyspark==${PYSPARK_VERSION}\` must work (${reason(error)})` };
+  }
+}
+
+/** PySpark finds the Python of its workers here, and binds no more than the loopback. */
+export function pysparkEnvironment(python: string): NodeJS.ProcessEnv {
+  return { PYSPARK_PYTHON: python, PYSPARK_DRIVER_PYTHON: python, SPARK_LOCAL_IP: '127.0.0.1' };
+}
