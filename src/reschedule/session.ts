@@ -58,6 +58,7 @@ export class RescheduleSession implements DispatcherListener {
   #inside = 0;
   #closed = false;
   readonly #closedListeners: (() => void)[] = [];
+  readonly #changeListeners: (() => void)[] = [];
 
   constructor(context: SparkContext, runId: string) {
     this.runId = runId;
@@ -196,6 +197,7 @@ export class RescheduleSession implements DispatcherListener {
   }
 
   capacityChanged(): void {
+    for (const listener of this.#changeListeners.splice(0)) listener();
     this.#context.backend.reviveOffers();
   }
 
@@ -207,6 +209,18 @@ export class RescheduleSession implements DispatcherListener {
       inside: this.#inside,
       dispatcher: this.#dispatcher?.stats() ?? this.#lastStats,
     };
+  }
+
+  /** Where workers connect to; resolves when the transport is open. @throws SP_RESCHEDULE_NO_TRANSPORT */
+  async url(): Promise<string> {
+    await this.#starting;
+    if (this.#transport === undefined) throw RESCHEDULE_ERRORS.NO_TRANSPORT({ url: this.#url ?? '(none)', reason: 'it is not open' });
+    return this.#transport.url;
+  }
+
+  /** Resolves at the next change of who is there or how much they may be given. */
+  changed(): Promise<void> {
+    return new Promise((resolve) => this.#changeListeners.push(resolve));
   }
 
   /** Called once, when everything of the session has ended. */

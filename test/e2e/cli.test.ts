@@ -1,0 +1,76 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, test } from 'vitest';
+import { run, start } from './run-program.ts';
+
+const directory = mkdtempSync(join(tmpdir(), 'cli-'));
+afterAll(() => rmSync(directory, { recursive: true }));
+
+function program(name: string, text: string): string {
+  const path = join(directory, name);
+  writeFileSync(path, text);
+  return path;
+}
+
+test('run gives the program its arguments, its exit code, and main-module identity', async () => {
+  const file = program('args.mjs', 'console.log(JSON.stringify(process.argv.slice(2)), import.meta.main); process.exitCode = 7;');
+  const { code, stdout } = await run(['run', '--internal', file, '--workers', 'x y']);
+  expect(stdout.trim()).toBe('["--workers","x y"] true');
+  expect(code).toBe(7);
+});
+
+test('run takes TypeScript as it is: enums, parameter properties, decorators', async () => {
+  const file = program(
+    'lang.mts',
+    `enum Color { Red = 1, Green }
+     class Point { constructor(readonly x: number) {} }
+     function twice(f: (this: Point) => number, _context: ClassMethodDecoratorContext) { return function (this: Point) { return 2 * f.call(this); }; }
+     class Deep extends Point { @twice value(): number { return this.x; } }
+     console.log(Color.Green, new Deep(21).value());`,
+  );
+  const { stdout, stderr } = await run(['run', file]);
+  expect(stderr).toBe('');
+  expect(stdout.trim()).toBe('2 42');
+});
+
+test('a signal reaches the program', async () => {
+  const file = program('signal.mjs', "process.on('SIGTERM', () => { console.log('asked'); process.exit(4); }); console.log('up'); setInterval(() => {}, 1e6);");
+  const running = start(['run', file]);
+  await new Promise<void>((resolve) => running.child.stdout?.on('data', () => resolve()));
+  running.child.kill('SIGTERM');
+  expect(await running.ended).toBe(4);
+  expect(running.output.stdout).toContain('asked');
+});
+
+test.each([
+  [['frobnicate'], 2, /unknown command frobnicate[^]*known commands: run, worker, conf[^]*SP_CLI_UNKNOWN_COMMAND/],
+  [['run'], 2, /no program is given/],
+  [['run', 'none.ts'], 2, /cannot run none\.ts: there is no such file/],
+  [['run', '--wrokers', '2', 'x.ts'], 2, /Unknown option '--wrokers'/],
+  [['run', '--internal', '--external', 'x.ts'], 2, /exclude each other/],
+  [['run', '--workers', 'many', 'package.json'], 1, /worker\.instances = many is not valid: expected a whole number/],
+  [['worker'], 2, /no --url is given/],
+  [['worker', '--url', 'carrier-pigeon://x'], 1, /carrier-pigeon/],
+  [['worker', '--url', 'tcp://127.0.0.1:1', '--label', 'zone'], 2, /label zone: expected name=value/],
+  [['conf', '--conf', 'host.selektor=X'], 1, /did you mean host\.selector/],
+])('a mistake is told, coded, without a stack: spark-proxy %j', async (args, expectedCode, message) => {
+  const { code, stderr } = await run(args);
+  expect(stderr).toMatch(message);
+  expect(stderr).toMatch(/code: SP_/);
+  expect(stderr).not.toMatch(/\n\s+at /);
+  expect(code).toBe(expectedCode);
+});
+
+test('help and version', async () => {
+  expect((await run(['--help'])).stdout).toMatch(/run\s+run a TypeScript or JavaScript program/);
+  expect((await run(['--version'])).stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
+  for (const command of ['run', 'worker', 'conf']) expect((await run([command, '--help'])).stdout).toMatch(/Examples:/);
+});
+
+test('conf says where each value came from', async () => {
+  const { stdout } = await run(['conf', '--json', '--conf', 'worker.slots=3'], { env: { SPARK_PROXY_HOST_SELECTOR: 'ROUND_ROBIN' } });
+  const conf = new Map((JSON.parse(stdout) as { key: string; value?: string; where: string }[]).map((row) => [row.key, row]));
+  expect(conf.get('worker.slots')).toMatchObject({ value: '3', where: 'command line' });
+  expect(conf.get('host.selector')).toMatchObject({ value: 'ROUND_ROBIN', where: 'environment SPARK_PROXY_HOST_SELECTOR' });
+});
