@@ -82,7 +82,8 @@ function lower(path: string, source: string): Stripped {
     });
     // Stack traces of this file need its map; other code is not slowed (node_modules stay out).
     module.setSourceMapsSupport?.(true, { nodeModules: false, generatedCode: false });
-    return { source: code, lowered: true };
+    // esbuild lets a class body see the class as it was before its decorators (evanw/esbuild#3968): without its own name it sees the binding.
+    return { source: code.replace(/^let (_\w+) = class \1\b/gm, 'let $1 = class'), lowered: true };
   } catch (error) {
     throw LoaderErrors.LOWER({ url: path, reason: (error as Error).message }, error);
   }
