@@ -64,7 +64,11 @@ async function findSystems(quick: boolean): Promise<System[]> {
 }
 
 /** Runs the workloads in one process, one after the other. */
-async function runIn({ name, launch, partitions }: System, workloads: readonly Workload[], heard: (workload: Workload, sample: Sample, answer: string) => void): Promise<void> {
+async function runIn(
+  { name, launch, partitions }: System,
+  workloads: readonly Workload[],
+  heard: (workload: Workload, sample: Sample, answer: string) => void,
+): Promise<void> {
   const subject = new Subject(name, launch, TIMEOUT_MS);
   try {
     await subject.mark();

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { createWriteStream, existsSync, mkdirSync, readFileSync, renameSync, statSync } from 'node:fs';
 import { finished } from 'node:stream/promises';
 import { join } from 'node:path';
@@ -36,7 +37,7 @@ export async function corpus(bytes: number): Promise<Corpus> {
       if (copy > 0) text = text.replace(/[A-Za-z]{4,}/g, (word) => (++words % SUFFIX_EVERY === 0 ? `${word}${copy}` : word));
       const chunk = Buffer.from(text.endsWith('\n') ? text : `${text}\n`);
       written += chunk.length;
-      if (!out.write(chunk)) await new Promise((resolve) => out.once('drain', resolve));
+      if (!out.write(chunk)) await once(out, 'drain');
     }
     if (written === before) throw new Error('there is no text under node_modules: run npm ci');
   }

@@ -23,7 +23,9 @@ export function compare(value: number, base: number, against: string, target?: {
   const ratio = value / base;
   const shown = { ratio: rounded(ratio), against };
   if (target === undefined) return shown;
-  return 'atLeast' in target ? { ...shown, target: target.atLeast, met: ratio >= target.atLeast } : { ...shown, target: target.atMost, met: ratio <= target.atMost };
+  return 'atLeast' in target
+    ? { ...shown, target: target.atLeast, met: ratio >= target.atLeast }
+    : { ...shown, target: target.atMost, met: ratio <= target.atMost };
 }
 
 /** Three significant digits, or all before the point. */
@@ -38,7 +40,16 @@ export function median(values: readonly number[]): number {
 /** A line a row, every field there. */
 export function toJson({ bench, case: name, value, unit, ratio, against, target, met }: Row): string {
   const orNull = <T>(field: T | undefined): T | null => field ?? null;
-  return JSON.stringify({ bench, case: name, value: orNull(value), unit, ratio: orNull(ratio), against: orNull(against), target: orNull(target), met: orNull(met) });
+  return JSON.stringify({
+    bench,
+    case: name,
+    value: orNull(value),
+    unit,
+    ratio: orNull(ratio),
+    against: orNull(against),
+    target: orNull(target),
+    met: orNull(met),
+  });
 }
 
 export function toTable(rows: readonly Row[]): string {
@@ -57,7 +68,12 @@ export function toTable(rows: readonly Row[]): string {
   });
   const all = [['case', 'value', 'unit', 'ratio', 'target', ''], ...cells];
   const widths = all[0]!.map((_, column) => Math.max(...all.map((line) => line[column]!.length)));
-  const lines = all.map((line) => line.map((cell, column) => (column === 1 ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!))).join('  ').trimEnd());
+  const lines = all.map((line) =>
+    line
+      .map((cell, column) => (column === 1 ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!)))
+      .join('  ')
+      .trimEnd(),
+  );
   const notes = rows.flatMap((row) => (row.missing === undefined ? [] : [`missing: ${row.case}: ${row.missing}`]));
   return [...lines, ...new Set(notes)].join('\n');
 }

@@ -37,6 +37,8 @@ export interface RegisterCenter {
   announce(entry: Registration): Promise<Announcement>;
   /** Events of one kind, beginning with a `joined` for everyone already known. Returns the unsubscribe function. */
   watch(kind: Registration['kind'], listener: (event: RegistryEvent) => void): Promise<() => void>;
+  /** Somebody knows that this entry is dead (its process was seen to end): all watchers drop it now, as `expired`. */
+  evict(id: string): Promise<void>;
   close(): Promise<void>;
 }
 

@@ -9,7 +9,7 @@ import { createAnnouncer, type Announcer } from './announcer.ts';
 import type { Announcement, RegisterCenter, Registration, RegistryEvent } from './contract.ts';
 import { registryErrors } from './errors.ts';
 import { Members } from './members.ts';
-import { decodeAnnounce, decodeBeat, decodeLeave, encodeAnnounce, REGISTRY_MESSAGE } from './messages.ts';
+import { decodeAnnounce, decodeBeat, decodeLeave, encodeAnnounce, encodeLeave, REGISTRY_MESSAGE } from './messages.ts';
 
 export interface RegisterCenterOptions {
   /** How often an entry says that it is alive, milliseconds; the same on every process. @defaultValue 1000 */
@@ -88,6 +88,8 @@ export function createRegisterCenter(transport: Transport, options: RegisterCent
         if (!members.beat(id, load) && clock.now() - askedAt >= beatMs) ask();
       } else if (type === REGISTRY_MESSAGE.leave) {
         members.left(decodeLeave(body), 'left');
+      } else if (type === REGISTRY_MESSAGE.gone) {
+        members.left(decodeLeave(body), 'expired');
       }
     } catch (error) {
       logger.warn('a message was refused', { type, error: (error as Error).message });
@@ -159,6 +161,10 @@ export function createRegisterCenter(transport: Transport, options: RegisterCent
       return () => ofKind.delete(each);
     },
 
+    async evict(id) {
+      members.left(id, 'expired');
+      await broadcast(TOPIC, REGISTRY_MESSAGE.gone, encodeLeave(id));
+    },
     async close() {
       if (closed) return;
       closed = true;

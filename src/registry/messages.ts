@@ -3,7 +3,7 @@ import { protocolErrors } from '../protocol/errors.ts';
 import type { Load, Registration } from './contract.ts';
 
 /** Bodies of the register center. Decoders take bytes nobody vouches for and throw SP_PROTOCOL_* only. */
-export const REGISTRY_MESSAGE = { announce: 'announce', beat: 'beat', leave: 'leave', who: 'who' } as const;
+export const REGISTRY_MESSAGE = { announce: 'announce', beat: 'beat', leave: 'leave', gone: 'gone', who: 'who' } as const;
 
 const VERSION = 1;
 const KINDS: readonly Registration['kind'][] = ['worker', 'dispatcher', 'application'];

@@ -107,7 +107,7 @@ export class RescheduleSession implements DispatcherListener {
       });
       if (this.#instances > 0 && !this.#closed) {
         this.#localDir = mkdtempSync(join(configuration.get('spark.local.dir') ?? tmpdir(), `spark-proxy-workers-${process.pid}-`));
-        this.#workers = startWorkerProcesses(this.#instances, this.#transport.url, configuration, this.#localDir, systemClock);
+        this.#workers = startWorkerProcesses(this.#instances, this.#transport.url, configuration, this.#localDir, systemClock, (pid) => this.#workerDied(pid));
       }
     } catch (cause) {
       const error = RESCHEDULE_ERRORS.NO_TRANSPORT({ url, reason: (cause as Error).message }, cause);
@@ -117,6 +117,12 @@ export class RescheduleSession implements DispatcherListener {
     }
     this.#starting = undefined;
     backend.reviveOffers();
+  }
+
+  /** Its process was seen to end: nobody need wait for its beats to be missed. */
+  #workerDied(pid: number): void {
+    const worker = this.#dispatcher?.stats().workers.find((known) => known.pid === pid && known.alive);
+    if (worker !== undefined) void this.#registry?.evict(worker.id);
   }
 
   #stopWaiting(): void {

@@ -28,7 +28,7 @@ function cliPath(): string {
   return existsSync(built) ? built : fileURLToPath(new URL('../cli/main.ts', import.meta.url));
 }
 
-export function startWorkerProcesses(count: number, url: string, configuration: Configuration, localDir: string, clock: Clock): WorkerProcesses {
+export function startWorkerProcesses(count: number, url: string, configuration: Configuration, localDir: string, clock: Clock, onDeath: (pid: number) => void): WorkerProcesses {
   const env: NodeJS.ProcessEnv = { ...process.env };
   for (const key of INHERITED) if (configuration.has(key)) env[environmentName(key)] = settingOf(configuration, key);
   env[environmentName('transport.url')] = url;
@@ -37,7 +37,9 @@ export function startWorkerProcesses(count: number, url: string, configuration: 
   let stopping = false;
   for (const child of children) {
     child.once('exit', (code, signal) => {
-      if (!stopping) logger.warn(RESCHEDULE_ERRORS.WORKER_EXITED({ pid: child.pid, status: signal ?? `exit code ${code}` }).message);
+      if (stopping) return;
+      logger.warn(RESCHEDULE_ERRORS.WORKER_EXITED({ pid: child.pid, status: signal ?? `exit code ${code}` }).message);
+      if (child.pid !== undefined) onDeath(child.pid);
     });
     child.on('error', (error) => logger.error('a worker process could not be started', { error: error.message }));
   }

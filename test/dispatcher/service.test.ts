@@ -45,6 +45,8 @@ class FakeRegistry implements RegisterCenter {
     this.#tell({ type: 'left', id, reason });
   }
 
+  async evict(): Promise<void> {}
+
   async close(): Promise<void> {}
 }
 

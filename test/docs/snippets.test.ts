@@ -69,13 +69,17 @@ describe.each(DOCUMENTS)('%s', (document) => {
   for (const [index, block] of blocks.entries()) {
     if (block.words.includes('no-run') || block.language === 'text') continue;
     const next = blocks[index + 1];
-    test.concurrent(`runs its block in line ${block.line}`, async () => {
-      const [command, args] =
-        block.language === 'ts'
-          ? [process.execPath, [join(ROOT, 'bin', 'spark-proxy.js'), 'run', fileOf(block)]]
-          : ['bash', ['-euo', 'pipefail', '-c', block.text]];
-      const { stdout } = await run(command, args, { cwd: directory, env: environment(), timeout: 60_000 });
-      if (next?.language === 'text') expect(stdout).toBe(next.text);
-    }, 70_000);
+    test.concurrent(
+      `runs its block in line ${block.line}`,
+      async () => {
+        const [command, args] =
+          block.language === 'ts'
+            ? [process.execPath, [join(ROOT, 'bin', 'spark-proxy.js'), 'run', fileOf(block)]]
+            : ['bash', ['-euo', 'pipefail', '-c', block.text]];
+        const { stdout } = await run(command, args, { cwd: directory, env: environment(), timeout: 60_000 });
+        if (next?.language === 'text') expect(stdout).toBe(next.text);
+      },
+      70_000,
+    );
   }
 });

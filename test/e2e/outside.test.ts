@@ -30,7 +30,14 @@ async function worker(url: string, ...options: string[]): Promise<{ pid: number;
     return (await exited)[0];
   };
   ends.push(() => kill('SIGKILL'));
-  await new Promise<void>((resolve) => child.stderr.setEncoding('utf8').on('data', (text: string) => text.includes('ready') && resolve()));
+  let said = '';
+  await new Promise<void>((resolve, reject) => {
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      said += text;
+      if (said.includes('ready')) resolve();
+    });
+    void exited.then(() => reject(new Error(`the worker ended before it was ready: ${said}`)));
+  });
   return { pid: child.pid as number, kill };
 }
 

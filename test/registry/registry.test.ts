@@ -103,6 +103,16 @@ describe('the register center', () => {
     expect(later).toMatchObject([{ type: 'joined', entry: { id: 'w1' } }]);
   });
 
+  it('drops an entry at once when somebody has seen it die, and tells watchers that it expired', async () => {
+    const one = await watching();
+    const other = await watching();
+    await (await center()).announce(worker('w1'));
+    await heard();
+    await one.center.evict('w1');
+    await heard();
+    for (const { events } of [one, other]) expect(ofType(events, 'left')).toEqual([{ type: 'left', id: 'w1', reason: 'expired' }]);
+  });
+
   it('tells watchers of one kind nothing of the others', async () => {
     const workers = await watching();
     const applications = await watching({}, 'application');

@@ -31,6 +31,8 @@ class FakeRegistry implements RegisterCenter {
     return () => undefined;
   }
 
+  async evict(): Promise<void> {}
+
   async close(): Promise<void> {}
 }
 

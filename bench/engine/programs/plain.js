@@ -32,9 +32,10 @@ function isInside(i) {
   return x * x + y * y <= 1 ? 1 : 0;
 }
 
-function pi(samples) {
+function pi(input) {
+  const samples = Number(input);
   let inside = 0;
-  for (let i = 0; i < Number(samples); i++) inside += isInside(i);
+  for (let i = 0; i < samples; i++) inside += isInside(i);
   return inside;
 }
 

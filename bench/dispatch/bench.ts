@@ -1,0 +1,170 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { ROOT } from '../support/paths.ts';
+import { PYSPARK, pyspark, pysparkEnvironment } from '../support/peers.ts';
+import { compare, median, rounded, type BenchOptions, type Row } from '../support/row.ts';
+import { Subject } from '../support/subject.ts';
+import { measure as measureDispatcher } from './dispatcher.ts';
+import { openFloor } from './floor.ts';
+import { measure as measureTransport } from './transport.ts';
+
+const DEPTHS = [1, 2, 16] as const;
+const ROUNDS = 3;
+const PARTITIONS = [1, 2] as const;
+const TIMEOUT_MS = 120_000;
+const OF_RAW_AT_LEAST = 0.25;
+const OF_PYSPARK_AT_LEAST = 300;
+const JOB_AT_MOST = 50;
+/** The tcp transport, signing off: dispatch.md asks for 40 % of raw batched frames and 1.5 raw round trips. */
+const TRANSPORT_AT_LEAST = 0.4;
+const ROUND_TRIP_AT_MOST = 1.5;
+
+const program = (name: string): string => fileURLToPath(new URL(`./programs/${name}`, import.meta.url));
+const base = { bench: 'dispatch' };
+
+/** A program with two external workers over tcp, warm. */
+function startDriver(depth: number): Subject {
+  const args = [join(ROOT, 'bin', 'spark-proxy.js'), 'run', '--workers', '2', '--external', '--conf', `dispatch.queue.depth=${depth}`, program('noop.ts')];
+  return new Subject(`spark-proxy, depth ${depth}`, { command: process.execPath, args }, TIMEOUT_MS);
+}
+
+class Figures {
+  readonly #values = new Map<string, number[]>();
+
+  add(name: string, value: number): void {
+    const values = this.#values.get(name);
+    if (values === undefined) this.#values.set(name, [value]);
+    else values.push(value);
+  }
+
+  get(name: string): number {
+    return median(this.#values.get(name) ?? []);
+  }
+}
+
+/** Tasks and jobs of whole programs against echoes, interleaved. All are started first; those not asked are idle. */
+async function throughLaunchTasks(quick: boolean): Promise<Row[]> {
+  const ms = quick ? 500 : 2000;
+  const peer = await pyspark();
+  const python = 'path' in peer ? peer.path : undefined;
+  const figures = new Figures();
+  const floor = await openFloor();
+  const drivers = DEPTHS.map(startDriver);
+  const spark =
+    python === undefined
+      ? undefined
+      : new Subject(PYSPARK, { command: python, args: [program('noop_pyspark.py')], env: pysparkEnvironment(python) }, TIMEOUT_MS);
+  try {
+    for (const subject of [...drivers, ...(spark === undefined ? [] : [spark])]) await subject.mark();
+    const deepest = drivers.at(-1)!;
+    for (let round = 0; round < ROUNDS; round++) {
+      for (const [i, depth] of DEPTHS.entries()) {
+        figures.add(`threads ${depth}`, await floor.threads(ms, depth));
+        figures.add(`tasks ${depth}`, Number(await drivers[i]!.ask(`tasks ${ms}`)));
+      }
+      figures.add('tcp', await floor.tcpRoundTrip(ms / 2));
+      figures.add('thread', await floor.threadRoundTrip(ms / 2));
+      for (const partitions of PARTITIONS) figures.add(`job ${partitions}`, Number(await deepest.ask(`job ${ms / 2} ${partitions}`)));
+      if (spark !== undefined) figures.add('pyspark', Number(await spark.ask(quick ? '24' : '60')));
+    }
+  } finally {
+    await Promise.all([floor.close(), ...drivers.map((driver) => driver.close()), spark?.close()]);
+  }
+  const rate = { ...base, unit: 'tasks/s' };
+  const time = { ...base, unit: 'ms' };
+  const pysparkCase = `no-op tasks, ${PYSPARK}, 2 threads`;
+  return [
+    ...DEPTHS.map((depth): Row => ({
+      ...rate,
+      case: `echo, 2 raw worker_threads, depth ${depth}`,
+      unit: 'messages/s',
+      value: rounded(figures.get(`threads ${depth}`)),
+    })),
+    ...DEPTHS.map((depth): Row => {
+      const value = figures.get(`tasks ${depth}`);
+      const against = `raw worker_threads, depth ${depth}`;
+      return {
+        ...rate,
+        case: `no-op tasks, 2 workers over tcp, depth ${depth}`,
+        value: rounded(value),
+        ...compare(value, figures.get(`threads ${depth}`), against, { atLeast: OF_RAW_AT_LEAST }),
+      };
+    }),
+    'missing' in peer ? { ...rate, case: pysparkCase, missing: peer.missing } : { ...rate, case: pysparkCase, value: rounded(figures.get('pyspark')) },
+    ...('missing' in peer
+      ? []
+      : DEPTHS.map((depth): Row => {
+          const value = figures.get(`tasks ${depth}`);
+          const name = `no-op tasks, 2 workers over tcp, depth ${depth}, to PySpark`;
+          return { ...rate, case: name, value: rounded(value), ...compare(value, figures.get('pyspark'), PYSPARK, { atLeast: OF_PYSPARK_AT_LEAST }) };
+        })),
+    { ...time, case: 'round trip, raw tcp', value: rounded(figures.get('tcp')) },
+    { ...time, case: 'round trip, raw worker_threads', value: rounded(figures.get('thread')) },
+    ...PARTITIONS.flatMap((partitions): Row[] => {
+      const value = figures.get(`job ${partitions}`);
+      const name = `warm narrow job, ${partitions} partition${partitions > 1 ? 's' : ''}`;
+      return [
+        { ...time, case: name, value: rounded(value), ...compare(value, figures.get('tcp'), 'raw tcp round trip', { atMost: JOB_AT_MOST }) },
+        {
+          ...time,
+          case: `${name}, to threads`,
+          value: rounded(value),
+          ...compare(value, figures.get('thread'), 'raw thread round trip', { atMost: JOB_AT_MOST }),
+        },
+      ];
+    }),
+  ];
+}
+
+async function transportAlone(quick: boolean): Promise<Row[]> {
+  const measured = await measureTransport(quick ? { seconds: 0.3 } : {});
+  const { transport, rawFrames, rawTasks, roundTripMs } = measured;
+  const rate = { ...base, unit: 'tasks/s' };
+  const cpu = { ...base, unit: 'CPU us/task' };
+  const ratio = (value: number, of: number, against: string, target?: Parameters<typeof compare>[3]): Partial<Row> => compare(value, of, against, target);
+  return [
+    { ...rate, case: 'bare socket, 16 tasks a frame', value: rounded(rawFrames.tasksPerSecond) },
+    { ...rate, case: 'bare socket, a task a frame, batched', value: rounded(rawTasks.tasksPerSecond) },
+    {
+      ...rate,
+      case: 'tcp transport, 16 tasks a frame',
+      value: rounded(transport.tasksPerSecond),
+      ...ratio(transport.tasksPerSecond, rawTasks.tasksPerSecond, 'bare socket, a task a frame', { atLeast: TRANSPORT_AT_LEAST }),
+    },
+    {
+      ...cpu,
+      case: 'tcp transport, 16 tasks a frame, CPU',
+      value: rounded(transport.cpuMicrosPerTask),
+      ...ratio(transport.cpuMicrosPerTask, rawTasks.cpuMicrosPerTask, 'bare socket, a task a frame'),
+    },
+    {
+      ...base,
+      case: 'tcp transport, one task under way',
+      unit: 'ms',
+      value: rounded(roundTripMs.transport),
+      ...ratio(roundTripMs.transport, roundTripMs.raw, 'bare socket', { atMost: ROUND_TRIP_AT_MOST }),
+    },
+  ];
+}
+
+async function dispatcherAlone(quick: boolean): Promise<Row[]> {
+  const { tasksPerSecond, cpuUsPerTask, stateUsPerTask } = await measureDispatcher(quick ? 30_000 : 100_000);
+  return [
+    { ...base, case: 'dispatcher and stub workers over memory:', value: tasksPerSecond, unit: 'tasks/s' },
+    { ...base, case: 'dispatcher and stub workers over memory:, CPU', value: cpuUsPerTask, unit: 'CPU us/task' },
+    {
+      ...base,
+      case: 'dispatcher state machine alone, CPU',
+      value: stateUsPerTask,
+      unit: 'CPU us/task',
+      ...compare(stateUsPerTask, cpuUsPerTask, 'dispatcher and stub workers'),
+    },
+  ];
+}
+
+/** No-op tasks and narrow jobs of whole programs, then the parts they are made of. */
+export async function run({ quick }: BenchOptions): Promise<Row[]> {
+  if (!existsSync(join(ROOT, 'dist', 'cli', 'main.js'))) throw new Error('spark-proxy is not built in this checkout yet: run npm run build');
+  return [...(await throughLaunchTasks(quick)), ...(await transportAlone(quick)), ...(await dispatcherAlone(quick))];
+}

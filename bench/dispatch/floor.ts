@@ -1,0 +1,98 @@
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { createServer, type AddressInfo, type Socket } from 'node:net';
+import { Worker } from 'node:worker_threads';
+import { median } from '../support/row.ts';
+
+const echo = new URL('./echo.ts', import.meta.url);
+
+/** What there is without any scheduler: an echo from threads and over tcp. */
+export interface Floor {
+  /** Messages a second to two threads and back, `depth` under way to each. */
+  threads(ms: number, depth: number): Promise<number>;
+  /** Median milliseconds of one message to a thread and back. */
+  threadRoundTrip(ms: number): Promise<number>;
+  /** Median milliseconds of one message to a process over tcp and back. */
+  tcpRoundTrip(ms: number): Promise<number>;
+  close(): Promise<void>;
+}
+
+/** What no-op tasks have to say: little. */
+const MESSAGE = { task: 1, attempt: 0 };
+
+async function roundTrips(ms: number, once: () => Promise<unknown>): Promise<number> {
+  const times: number[] = [];
+  const start = performance.now();
+  for (let now = start; now - start < ms;) {
+    await once();
+    const end = performance.now();
+    times.push(end - now);
+    now = end;
+  }
+  return median(times);
+}
+
+export async function openFloor(): Promise<Floor> {
+  const workers = [new Worker(echo), new Worker(echo)] as const;
+  const server = createServer({ noDelay: true });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const peer = fork(echo, [String((server.address() as AddressInfo).port)]);
+  const [socket] = (await once(server, 'connection')) as [Socket];
+  let onData: () => void = () => undefined;
+  socket.on('data', () => onData());
+  const tcpOnce = (): Promise<void> =>
+    new Promise((resolve) => {
+      onData = resolve;
+      socket.write('x');
+    });
+  const threadOnce = (): Promise<void> =>
+    new Promise((resolve) => {
+      workers[0].once('message', () => resolve());
+      workers[0].postMessage(MESSAGE);
+    });
+  const floor: Floor = {
+    async threads(ms, depth) {
+      let done = 0;
+      let underWay = 0;
+      let stopping = false;
+      let finish: () => void = () => undefined;
+      const finished = new Promise<void>((resolve) => (finish = resolve));
+      const listeners = workers.map((worker) => {
+        const hear = (): void => {
+          done++;
+          if (!stopping) worker.postMessage(MESSAGE);
+          else if (--underWay === 0) finish();
+        };
+        worker.on('message', hear);
+        return (): unknown => worker.off('message', hear);
+      });
+      const start = performance.now();
+      for (const worker of workers) {
+        for (let i = 0; i < depth; i++) {
+          underWay++;
+          worker.postMessage(MESSAGE);
+        }
+      }
+      setTimeout(() => (stopping = true), ms);
+      await finished;
+      const rate = (done / (performance.now() - start)) * 1000;
+      for (const off of listeners) off();
+      return rate;
+    },
+    threadRoundTrip: (ms) => roundTrips(ms, threadOnce),
+    tcpRoundTrip: (ms) => roundTrips(ms, tcpOnce),
+    async close() {
+      await Promise.all(workers.map((worker) => worker.terminate()));
+      const exited = once(peer, 'exit');
+      socket.destroy();
+      await exited;
+      server.close();
+    },
+  };
+  // Warm, so that the first round is as good as the others.
+  await floor.threads(200, 16);
+  await floor.threadRoundTrip(200);
+  await floor.tcpRoundTrip(200);
+  return floor;
+}
