@@ -48,7 +48,7 @@ async function findSystems(quick: boolean): Promise<System[]> {
   const node = (args: readonly string[], env: NodeJS.ProcessEnv = {}): Launch => ({ command: process.execPath, args, env });
   const own = { rounds: ROUNDS, partitions: 4, shared: false, missing: undefined };
   return [
-    { ...own, name: PLAIN, launch: node([program('plain.js')]) },
+    { ...own, name: PLAIN, launch: node([program('plain.ts')]) },
     { ...own, name: OURS, launch: node(['--import', pathToFileURL(preload).href, program('ours.ts')]) },
     { ...own, name: SKALE, launch: node([program('skale.js')], { SKALE_WORKERS: '2' }), missing: 'missing' in peers.skale ? peers.skale.missing : undefined },
     {

@@ -5,10 +5,10 @@ import { seededRandom } from '../core/ids.ts';
 import { encodeRecords, forEachPairColumn, unpackValue } from '../protocol/columns.ts';
 import { canonicalKey, compareKeys } from '../protocol/hash.ts';
 import { SHUFFLE_ERRORS } from '../shuffle/errors.ts';
-import { readBlocks, writeMapOutput } from '../shuffle/files.ts';
+import { readBlocks, writeMapOutput, type Block } from '../shuffle/files.ts';
 import type { MapOutputs, MapStatus } from '../shuffle/map-output.ts';
 import type { Compare } from '../shuffle/partitioner.ts';
-import { WriteBuffers } from '../shuffle/write-buffers.ts';
+import { splitByPartition, WriteBuffers } from '../shuffle/write-buffers.ts';
 import { Reservoir } from './reservoir.ts';
 import { TASK_ERRORS } from './errors.ts';
 import type { Sink } from './plan.ts';
@@ -119,22 +119,29 @@ export class TaskRuntime {
   }
 
   buffers(): WriteBuffers {
-    return new WriteBuffers((this.#options.sink as Extract<Sink, { type: 'shuffle' }>).partitioner.numPartitions);
+    return new WriteBuffers(this.#numPartitions());
+  }
+
+  #numPartitions(): number {
+    return (this.#options.sink as Extract<Sink, { type: 'shuffle' }>).partitioner.numPartitions;
   }
 
   writeCombined(keys: unknown[], values: unknown[]): MapStatus {
-    const buffers = this.buffers();
-    for (let i = 0; i < keys.length; i++) buffers.add(this.partitionOf(keys[i]), keys[i], values[i]);
-    return this.writeShuffle(buffers);
+    this.shuffleRecords += keys.length;
+    return this.#writeBlocks(splitByPartition(keys, values, this.#numPartitions(), this.partitionOf));
   }
 
   writeShuffle(buffers: WriteBuffers): MapStatus {
-    const { sink, directory, executorId, runName } = this.#options;
     const blocks = buffers.finish();
+    this.shuffleRecords += buffers.records;
+    return this.#writeBlocks(blocks);
+  }
+
+  #writeBlocks(blocks: readonly Block[]): MapStatus {
+    const { sink, directory, executorId, runName } = this.#options;
     const name = `shuffle_${(sink as Extract<Sink, { type: 'shuffle' }>).shuffleId}_${runName}.data`;
     const status = writeMapOutput(directory, name, executorId, blocks);
     this.shuffleBytes += status.offsets.at(-1) ?? 0;
-    this.shuffleRecords += buffers.records;
     return status;
   }
 

@@ -40,3 +40,29 @@ export class WriteBuffers {
     return this.#chunks;
   }
 }
+
+/** Blocks of pairs that are all there: counted first, so that each partition's columns are filled at their size. */
+export function splitByPartition(keys: readonly unknown[], values: readonly unknown[], numPartitions: number, partitionOf: (key: unknown) => number): readonly Block[] {
+  const n = keys.length;
+  const target = new Uint32Array(n);
+  const sizes = new Uint32Array(numPartitions);
+  for (let i = 0; i < n; i++) {
+    const p = partitionOf(keys[i]);
+    target[i] = p;
+    sizes[p]! += 1;
+  }
+  const keysOf = Array.from(sizes, (size) => new Array<unknown>(size));
+  const valuesOf = Array.from(sizes, (size) => new Array<unknown>(size));
+  const filled = new Uint32Array(numPartitions);
+  for (let i = 0; i < n; i++) {
+    const p = target[i] as number;
+    const at = filled[p]!++;
+    (keysOf[p] as unknown[])[at] = keys[i];
+    (valuesOf[p] as unknown[])[at] = values[i];
+  }
+  return keysOf.map((partition, p) => {
+    const chunks: Uint8Array[] = [];
+    appendPairs(chunks, partition, valuesOf[p] as unknown[]);
+    return chunks;
+  });
+}

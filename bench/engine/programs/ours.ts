@@ -1,5 +1,5 @@
 import { SparkContext } from 'spark-proxy';
-import { serve } from './commands.js';
+import { serve } from './commands.ts';
 
 const sc = new SparkContext({ 'spark.app.name': 'bench', 'spark.master': 'local[2]' });
 await sc

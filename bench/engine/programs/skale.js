@@ -1,5 +1,5 @@
 import { createRequire } from 'node:module';
-import { serve } from './commands.js';
+import { serve } from './commands.ts';
 
 const sc = createRequire(import.meta.url)('../../peers/node_modules/skale').context();
 await sc
