@@ -2,7 +2,7 @@ import { compileChain } from './chain.ts';
 import type { Callee, ShellState } from './chain-request.ts';
 import type { Advice, AnyFunction } from './advice.ts';
 import { errors } from './errors.ts';
-import { Signature, type JoinPointKind } from './join-point.ts';
+import type { Signature, JoinPointKind } from './join-point.ts';
 
 /** One piece of advice at one site. */
 export interface Entry {

@@ -18,7 +18,13 @@ Examples:
     const values = parseOptions('conf', args, { json: { type: 'boolean' }, conf: { type: 'string', multiple: true } } as const);
     const effective = loadConfiguration({ flags: parseSettings('conf', values.conf ?? []) }).effective();
     if (values.json === true) process.stdout.write(`${JSON.stringify(effective, null, 2)}\n`);
-    else process.stdout.write(`${table(['key', 'value', 'from', 'meaning'], effective.map(({ key, value, where, doc }) => [key, value ?? '', where, doc]))}\n`);
+    else
+      process.stdout.write(
+        `${table(
+          ['key', 'value', 'from', 'meaning'],
+          effective.map(({ key, value, where, doc }) => [key, value ?? '', where, doc]),
+        )}\n`,
+      );
     return 0;
   },
 };

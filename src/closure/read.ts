@@ -7,7 +7,7 @@ import type { Graph, WireNode } from './wire.ts';
 
 const State = { making: 1, made: 2, complete: 3 } as const;
 
-type Made = object | symbol | unknown;
+type Made = unknown;
 
 /** Where the tail of a node begins, and the prototype its absence stands for. */
 const TAILS: Partial<Record<number, [at: number, base: () => object | null]>> = {

@@ -53,7 +53,7 @@ function judge(prototype: object): Refusal | undefined {
   for (let at: object | null = prototype; at !== null; at = Object.getPrototypeOf(at) as object | null) {
     const name = constructorName(at);
     if (name === 'WeakRef' || name === 'FinalizationRegistry') return { what: `a ${name}`, hint: 'capture the object itself' };
-    if (/ Iterator$/.test(tagOf(at))) return { what: `an iterator (${tagOf(at)})`, hint: 'capture the collection, or an array of its values' };
+    if (tagOf(at).endsWith(' Iterator')) return { what: `an iterator (${tagOf(at)})`, hint: 'capture the collection, or an array of its values' };
     const known = builtinReference(at);
     if (known === undefined || COPIED.has(name)) continue;
     const own = constructorName(prototype) || name;

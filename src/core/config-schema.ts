@@ -48,10 +48,22 @@ function key<T>(parse: z.ZodType<T, string>, fallback: string | undefined, doc: 
 }
 
 export const CONFIG_KEYS = {
-  'reschedule.dst.executor': key(oneOf('external', 'internal'), 'external', 'Where captured tasks run: `external` workers (inside while none is registered), or `internal`: always inside.'),
+  'reschedule.dst.executor': key(
+    oneOf('external', 'internal'),
+    'external',
+    'Where captured tasks run: `external` workers (inside while none is registered), or `internal`: always inside.',
+  ),
   'host.selector': key(text, 'RANDOM', 'How a worker is chosen: RANDOM, ROUND_ROBIN, LEAST_LOADED.'),
-  'transport.url': key(text, undefined, 'How tasks travel, by URL scheme: `tcp://127.0.0.1:7077` (port 0: any free one), `memory:name`. Unset: nothing leaves the process, unless worker.instances asks for workers.'),
-  'transport.role': key(oneOf('hub', 'client'), 'hub', 'For schemes without a broker of their own: `hub` serves it in the driver, `client` connects to one that runs.'),
+  'transport.url': key(
+    text,
+    undefined,
+    'How tasks travel, by URL scheme: `tcp://127.0.0.1:7077` (port 0: any free one), `memory:name`. Unset: nothing leaves the process, unless worker.instances asks for workers.',
+  ),
+  'transport.role': key(
+    oneOf('hub', 'client'),
+    'hub',
+    'For schemes without a broker of their own: `hub` serves it in the driver, `client` connects to one that runs.',
+  ),
   'worker.instances': key(integer(0, 1024), '0', 'Worker processes the application starts for itself, on this machine.'),
   'worker.slots': key(integer(1, 1024), '1', 'Tasks a worker runs at once, a thread each.'),
   'worker.labels': key(text, '', 'Labels of a worker: `zone=a,disk=ssd`.'),
@@ -65,13 +77,17 @@ export const CONFIG_KEYS = {
   'registry.ttl': key(duration, '3s', 'Silence after which a worker counts as lost; at least two beats.'),
   'task.timeout': key(duration, '0', 'Longest time one task may run; 0: no limit.'),
   'log.level': key(oneOf('debug', 'info', 'warn', 'error', 'silent'), 'warn', 'Least level that is logged.'),
-  'spark.master': key(z.string().regex(/^local(\[(\*|[1-9]\d*)(,\s*[1-9]\d*)?\])?$/, 'expected local, local[N] or local[*]'), 'local[*]', 'The embedded engine and its threads.'),
+  'spark.master': key(
+    z.string().regex(/^local(\[(\*|[1-9]\d*)(,\s*[1-9]\d*)?\])?$/, 'expected local, local[N] or local[*]'),
+    'local[*]',
+    'The embedded engine and its threads.',
+  ),
   'spark.app.name': key(text, 'spark-proxy', 'Name of the application.'),
   'spark.default.parallelism': key(integer(1), undefined, 'Partitions where none are asked for. Default: threads, or slots of the workers.'),
   'spark.task.maxFailures': key(integer(1), '4', 'Attempts of a task before its job fails.'),
   'spark.stage.maxConsecutiveAttempts': key(integer(1), '4', 'Attempts of a stage, after lost map outputs, before its job fails.'),
   'spark.driver.maxResultSize': key(size, '1g', 'Bytes one job may bring to the driver; 0: no limit.'),
-  'spark.local.dir': key(text, undefined, 'Where shuffle files are kept. Default: a directory of this process under the system\'s temporary one.'),
+  'spark.local.dir': key(text, undefined, "Where shuffle files are kept. Default: a directory of this process under the system's temporary one."),
   'observe.summary': key(oneOf('true', 'false'), 'false', 'A table of where tasks ran, on standard error, when the context stops.'),
   'run.id': key(text, undefined, 'Id under which the context of this process is captured. Default: a new one.'),
   'spark.ui.showConsoleProgress': key(oneOf('true', 'false'), 'false', 'A progress line per stage on standard error.'),

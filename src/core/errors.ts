@@ -101,7 +101,7 @@ export function errorToWire(error: unknown, depth = 0): WireError {
   const e = error as { name?: unknown; message?: unknown; stack?: unknown; code?: unknown; remedy?: unknown; cause?: unknown };
   return {
     name: typeof e.name === 'string' ? e.name : 'Error',
-    message: typeof e.message === 'string' ? e.message : String(error),
+    message: typeof e.message === 'string' ? e.message : Object.prototype.toString.call(error),
     stack: typeof e.stack === 'string' ? e.stack : undefined,
     code: typeof e.code === 'string' ? e.code : undefined,
     remedy: typeof e.remedy === 'string' ? e.remedy : undefined,

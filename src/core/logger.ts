@@ -22,7 +22,12 @@ export function setLogLevel(level: LogLevel): void {
 function write(level: LogLevel, component: string, message: string, fields?: Readonly<Record<string, unknown>>): void {
   if (RANK[level] < RANK[threshold]) return;
   const time = new Date().toISOString().slice(11, 19);
-  const tail = fields === undefined ? '' : ` ${Object.entries(fields).map(([k, v]) => `${k}=${printable(v)}`).join(' ')}`;
+  const tail =
+    fields === undefined
+      ? ''
+      : ` ${Object.entries(fields)
+          .map(([k, v]) => `${k}=${printable(v)}`)
+          .join(' ')}`;
   process.stderr.write(`${time} ${level.toUpperCase().padEnd(5)} ${component}: ${printable(message, 4000)}${tail}\n`);
 }
 

@@ -3,11 +3,17 @@ import { defineErrors } from '../core/errors.ts';
 export const TASK_ERRORS = defineErrors('TASK', {
   KILLED: ['task {taskId} was killed: {reason}', 'nothing to do: it was cancelled, or another attempt has won'],
   TIMEOUT: ['task {taskId} ran longer than {timeoutMs} ms and was ended', 'raise task.timeout, or look for an endless loop in the function'],
-  OUT_OF_MEMORY: ['task {taskId} ran out of memory: the limit of a runner thread is {limitMb} MB', 'use more, smaller partitions, or raise worker.thread.memory'],
+  OUT_OF_MEMORY: [
+    'task {taskId} ran out of memory: the limit of a runner thread is {limitMb} MB',
+    'use more, smaller partitions, or raise worker.thread.memory',
+  ],
   THREAD_DIED: ['the thread of task {taskId} ended: {reason}', 'do not call process.exit() in a task; the cause says more'],
   NOT_ITERABLE: ['{operator} must return an iterable, got {got}', 'return an array or a generator'],
   BAD_PAYLOAD: ['the payload of task {taskId} cannot be read: {reason}', 'driver and workers must run the same version of spark-proxy'],
-  RESULT_TOO_LARGE: ['the result of task {taskId} has {size} bytes, more than spark.driver.maxResultSize ({limit})', 'save it to files, reduce it first, or raise spark.driver.maxResultSize'],
+  RESULT_TOO_LARGE: [
+    'the result of task {taskId} has {size} bytes, more than spark.driver.maxResultSize ({limit})',
+    'save it to files, reduce it first, or raise spark.driver.maxResultSize',
+  ],
   RUNNER_CLOSED: ['task {taskId} cannot run: its runner is closed', 'start the worker or the context again'],
   CONTEXT_IN_TASK: ['{what} cannot be used inside a task', 'actions and transformations run on the driver only; collect or join instead'],
 });

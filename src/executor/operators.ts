@@ -101,8 +101,8 @@ const OPERATORS: Readonly<Record<string, Emit>> = {
     const sample = scope.id('sample');
     const v = scope.id('v');
     return (
-      `const ${sample} = rt.reservoir(${node.params['size']}, ${at});\n` +
-      upstream((value) => `${pairOf(value)}${sample.concat('.add')}(${value}[0]);\n`) +
+      `const ${sample} = rt.reservoir(${Number(node.params['size'])}, ${at});\n` +
+      upstream((value) => `${pairOf(value)}${sample}.add(${value}[0]);\n`) +
       `const ${v} = [${sample}.items, ${sample}.count];\n${body(v)}`
     );
   },

@@ -59,7 +59,10 @@ export class StageCache {
   stage(hash: string, env: TaskEnvironment): Promise<Stage> | Stage {
     const known = this.#stages.get(hash);
     if (known !== undefined) return known;
-    const loading = deserializeGraph(blobOf(env, hash), executorRevivers((h) => blobOf(env, h))).then((value) => {
+    const loading = deserializeGraph(
+      blobOf(env, hash),
+      executorRevivers((h) => blobOf(env, h)),
+    ).then((value) => {
       const plan = value as StagePlan;
       const stage: Stage = {
         plan,

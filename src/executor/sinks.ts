@@ -53,7 +53,6 @@ function emitShuffle(g: PipelineScope, sink: Extract<Sink, { type: 'shuffle' }>,
     return `const buffers = rt.buffers();\n${g.upTo(last, (v) => `${pair(v)}buffers.add(rt.partitionOf(${k}), ${k}, ${x});\n`)}return rt.writeShuffle(buffers);\n`;
   }
   const { vars, code } = declareCombine(g);
-  const upsert = (): string =>
-    emitUpsert(g, vars, k, emitCreate(g, aggregator, vars, x), (slot) => emitMerge(g, aggregator, vars, slot, x, false));
+  const upsert = (): string => emitUpsert(g, vars, k, emitCreate(g, aggregator, vars, x), (slot) => emitMerge(g, aggregator, vars, slot, x, false));
   return `${code}${g.upTo(last, (v) => `{ ${pair(v)}${upsert()} }\n`)}return rt.writeCombined(${vars.keys}, ${vars.values});\n`;
 }

@@ -16,7 +16,8 @@ export function sortPairs(columns: readonly Pairs[], compare: Compare, ascending
       values.push(column.values[i]);
     }
   }
-  const order = compare === compareKeys && keys.every((k) => typeof k === 'number' && !Number.isNaN(k)) ? numericOrder(keys as number[]) : genericOrder(keys, compare);
+  const order =
+    compare === compareKeys && keys.every((k) => typeof k === 'number' && !Number.isNaN(k)) ? numericOrder(keys as number[]) : genericOrder(keys, compare);
   const n = keys.length;
   const sortedKeys: unknown[] = new Array(n);
   const sortedValues: unknown[] = new Array(n);

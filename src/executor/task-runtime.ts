@@ -187,4 +187,3 @@ export function blockId(application: string, rddId: number, partition?: number):
 export function applicationDirectory(localDir: string, application: string): string {
   return join(localDir, application.replace(/[^\w.-]/g, '_'));
 }
-

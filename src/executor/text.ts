@@ -148,7 +148,7 @@ export class TextWriter {
 
   #flush(): void {
     const bytes = Buffer.from(this.#buffer.join(''), 'utf8');
-    for (let at = 0; at < bytes.length; ) at += writeSync(this.#file, bytes, at);
+    for (let at = 0; at < bytes.length;) at += writeSync(this.#file, bytes, at);
     this.#buffer = [];
     this.#chars = 0;
   }

@@ -8,7 +8,7 @@ import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import type { Clock, Timer } from '../core/clock.ts';
 import { systemClock } from '../core/clock.ts';
-import { errorFromWire, SparkProxyError } from '../core/errors.ts';
+import { errorFromWire, type SparkProxyError } from '../core/errors.ts';
 import type { TaskDescription } from '../protocol/task.ts';
 import { BlockManager } from './block-manager.ts';
 import { TASK_ERRORS } from './errors.ts';

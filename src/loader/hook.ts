@@ -101,7 +101,7 @@ const load: LoadHookSync = (url, context, next) => {
 };
 
 function loadTypeScript(url: string, path: string, context: LoadHookContext, next: Parameters<LoadHookSync>[2]): LoadFnOutput {
-  const said = /\.mts$/.test(path) ? 'module' : /\.cts$/.test(path) ? 'commonjs' : packageType(dirname(path));
+  const said = path.endsWith('.mts') ? 'module' : path.endsWith('.cts') ? 'commonjs' : packageType(dirname(path));
   const loaded = next(url, { ...context, format: said ?? 'module' });
   if (loaded.source === undefined || loaded.source === null) return loaded;
   const text = textOf(loaded.source);

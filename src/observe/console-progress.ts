@@ -22,7 +22,11 @@ const REDRAW_MS = 100;
 const PLAIN_MS = 1000;
 
 /** Attaches to a context's events; the returned function detaches. */
-export function consoleProgress(events: EventBus<SparkListenerEvents>, stream: ProgressStream = process.stderr, now: () => number = systemClock.now): () => void {
+export function consoleProgress(
+  events: EventBus<SparkListenerEvents>,
+  stream: ProgressStream = process.stderr,
+  now: () => number = systemClock.now,
+): () => void {
   const stages = new Map<number, StageProgress>();
   const terminal = stream.isTTY === true;
   let drawn = 0;

@@ -36,11 +36,13 @@ export function summarize(events: EventBus<SparkListenerEvents>, source: Summary
     const seconds = ((now() - started) / 1000).toFixed(2);
     const workers = new Map(dispatcher?.workers.map((worker) => [worker.id, worker]) ?? []);
     for (const id of workers.keys()) if (!rows.has(id)) rows.set(id, { tasks: 0, failed: 0, busyMs: 0 });
-    const lines = [...rows].sort(([a], [b]) => (a < b ? -1 : 1)).map(([id, row]) => {
-      const worker = workers.get(id);
-      const where = worker === undefined ? 'inside' : worker.alive ? 'external' : 'external, lost';
-      return [id, worker?.pid ?? process.pid, where, row.tasks, row.failed, (row.busyMs / 1000).toFixed(2)];
-    });
+    const lines = [...rows]
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([id, row]) => {
+        const worker = workers.get(id);
+        const where = worker === undefined ? 'inside' : worker.alive ? 'external' : 'external, lost';
+        return [id, worker?.pid ?? process.pid, where, row.tasks, row.failed, (row.busyMs / 1000).toFixed(2)];
+      });
     const head = `destination ${destination}: ${jobs} jobs, ${captured} tasks captured at launchTasks, ${dispatcher?.retried ?? 0} retried, ${dispatcher?.handedBack ?? 0} handed back, ${seconds} s`;
     return `${head}\n${table(['executor', 'pid', 'where', 'tasks', 'not finished', 'busy s'], lines)}\n`;
   };

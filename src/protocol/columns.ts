@@ -13,7 +13,10 @@ import { Packr, addExtension } from 'msgpackr';
 import { defineErrors } from '../core/errors.ts';
 
 export const COLUMN_ERRORS = defineErrors('COLUMN', {
-  NOT_DATA: ['a record cannot be encoded: {reason}', 'records must be data: numbers, strings, booleans, null, arrays, plain objects, Map, Set, Date, bigint, typed arrays; not functions or symbols'],
+  NOT_DATA: [
+    'a record cannot be encoded: {reason}',
+    'records must be data: numbers, strings, booleans, null, arrays, plain objects, Map, Set, Date, bigint, typed arrays; not functions or symbols',
+  ],
   CORRUPT: ['a block of records is corrupt: {reason}', 'the task is retried and the block computed again; if it happens again, check the disk'],
 });
 

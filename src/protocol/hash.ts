@@ -71,11 +71,22 @@ export function canonicalKey(value: unknown, depth = 0): string {
   const next = depth + 1;
   if (Array.isArray(value)) return `[${value.map((v) => canonicalKey(v, next)).join(',')}]`;
   if (value instanceof Date) return `D${value.getTime()}`;
-  if (value instanceof Map) return `M{${[...value].map(([k, v]) => `${canonicalKey(k, next)}:${canonicalKey(v, next)}`).sort().join(',')}}`;
-  if (value instanceof Set) return `S{${[...value].map((v) => canonicalKey(v, next)).sort().join(',')}}`;
+  if (value instanceof Map)
+    return `M{${[...value]
+      .map(([k, v]) => `${canonicalKey(k, next)}:${canonicalKey(v, next)}`)
+      .sort()
+      .join(',')}}`;
+  if (value instanceof Set)
+    return `S{${[...value]
+      .map((v) => canonicalKey(v, next))
+      .sort()
+      .join(',')}}`;
   if (ArrayBuffer.isView(value)) return `B${Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('hex')}`;
   const record = value as Record<string, unknown>;
-  return `{${Object.keys(record).sort().map((k) => `${JSON.stringify(k)}:${canonicalKey(record[k], next)}`).join(',')}}`;
+  return `{${Object.keys(record)
+    .sort()
+    .map((k) => `${JSON.stringify(k)}:${canonicalKey(record[k], next)}`)
+    .join(',')}}`;
 }
 
 /** Natural order: numbers, strings (by code unit), bigints, booleans, dates; tuples element by element. */

@@ -70,7 +70,8 @@ export async function aggregate<T, U>(
 const SCALE_UP = 4;
 
 export async function take<T>(context: RddContext, node: RddNode, wanted: number): Promise<T[]> {
-  if (!Number.isInteger(wanted) || wanted < 0) throw RDD_ERRORS.BAD_ARGUMENT({ method: 'take', argument: 'count', expected: 'a whole number of at least 0', got: wanted });
+  if (!Number.isInteger(wanted) || wanted < 0)
+    throw RDD_ERRORS.BAD_ARGUMENT({ method: 'take', argument: 'count', expected: 'a whole number of at least 0', got: wanted });
   const total = wanted === 0 ? 0 : node.partitions();
   const found: unknown[] = [];
   let tried = 0;
@@ -102,7 +103,8 @@ export async function collectMap<K, V>(context: RddContext, node: RddNode): Prom
 }
 
 export async function saveAsTextFile(context: RddContext, node: RddNode, path: string): Promise<void> {
-  if (typeof path !== 'string' || path === '') throw RDD_ERRORS.BAD_ARGUMENT({ method: 'saveAsTextFile', argument: 'directory', expected: 'a path', got: String(path) });
+  if (typeof path !== 'string' || path === '')
+    throw RDD_ERRORS.BAD_ARGUMENT({ method: 'saveAsTextFile', argument: 'directory', expected: 'a path', got: String(path) });
   const directory = resolve(path);
   if (existsSync(directory)) throw RDD_ERRORS.OUTPUT_EXISTS({ path });
   const job = randomUUID();

@@ -45,7 +45,12 @@ export interface RddContext {
    * Runs one job. `onResult` is called once for each of `partitions`, in the order they end.
    * @throws SP_SCHEDULER_JOB_ABORTED with the user's error as cause
    */
-  runJob(node: RddNode, sink: import('../executor/plan.ts').Sink, partitions: readonly number[], onResult: (index: number, value: unknown) => void): Promise<void>;
+  runJob(
+    node: RddNode,
+    sink: import('../executor/plan.ts').Sink,
+    partitions: readonly number[],
+    onResult: (index: number, value: unknown) => void,
+  ): Promise<void>;
   unpersist(rddId: number): void;
 }
 

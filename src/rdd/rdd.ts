@@ -179,7 +179,11 @@ export class RDD<T> {
   }
 
   /** `f` must be associative and commutative; it combines on the map side first. */
-  reduceByKey(this: RDD<T & readonly [unknown, unknown]>, f: (a: Value<T>, b: Value<T>) => MaybePromise<Value<T>>, numPartitions?: number): RDD<[Key<T>, Value<T>]> {
+  reduceByKey(
+    this: RDD<T & readonly [unknown, unknown]>,
+    f: (a: Value<T>, b: Value<T>) => MaybePromise<Value<T>>,
+    numPartitions?: number,
+  ): RDD<[Key<T>, Value<T>]> {
     requireFunction('reduceByKey', 'f', f);
     return this.#combine('reduceByKey', { mergeValue: f, mergeCombiners: f }, numPartitions) as RDD<never>;
   }
@@ -237,11 +241,19 @@ export class RDD<T> {
     return this.#join('join', 'inner', other as never, numPartitions);
   }
 
-  leftOuterJoin<W>(this: RDD<T & readonly [unknown, unknown]>, other: RDD<readonly [Key<T>, W]>, numPartitions?: number): RDD<[Key<T>, [Value<T>, W | undefined]]> {
+  leftOuterJoin<W>(
+    this: RDD<T & readonly [unknown, unknown]>,
+    other: RDD<readonly [Key<T>, W]>,
+    numPartitions?: number,
+  ): RDD<[Key<T>, [Value<T>, W | undefined]]> {
     return this.#join('leftOuterJoin', 'left', other as never, numPartitions);
   }
 
-  rightOuterJoin<W>(this: RDD<T & readonly [unknown, unknown]>, other: RDD<readonly [Key<T>, W]>, numPartitions?: number): RDD<[Key<T>, [Value<T> | undefined, W]]> {
+  rightOuterJoin<W>(
+    this: RDD<T & readonly [unknown, unknown]>,
+    other: RDD<readonly [Key<T>, W]>,
+    numPartitions?: number,
+  ): RDD<[Key<T>, [Value<T> | undefined, W]]> {
     return this.#join('rightOuterJoin', 'right', other as never, numPartitions);
   }
 

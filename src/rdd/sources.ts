@@ -26,7 +26,7 @@ function sliceBounds(length: number, slices: number, i: number): [number, number
 
 export function parallelizeNode(context: RddContext, data: Iterable<unknown>, numSlices: number): RddNode {
   if (data === null || data === undefined || typeof data[Symbol.iterator] !== 'function') {
-    throw RDD_ERRORS.BAD_ARGUMENT({ method: 'parallelize', argument: 'data', expected: 'an iterable', got: String(data) });
+    throw RDD_ERRORS.BAD_ARGUMENT({ method: 'parallelize', argument: 'data', expected: 'an iterable', got: data === null ? 'null' : typeof data });
   }
   positiveInteger('parallelize', 'numSlices', numSlices);
   const all = Array.from(data);
@@ -67,7 +67,7 @@ export function planSplits(files: readonly { readonly path: string; readonly siz
   let current: FileSplit[] = [];
   let room = goal;
   for (const { path, size } of files) {
-    for (let start = 0; start < size; ) {
+    for (let start = 0; start < size;) {
       const rest = size - start;
       // A last piece of up to a tenth more is not worth a split of its own (Hadoop's SPLIT_SLOP).
       const take = rest <= room * 1.1 ? rest : room;
@@ -110,7 +110,12 @@ function expand(path: string): string[] {
 export function textFileNode(context: RddContext, path: string | readonly string[], minPartitions: number): RddNode {
   const paths = typeof path === 'string' ? [path] : path;
   if (paths.length === 0 || paths.some((p) => typeof p !== 'string' || p === '')) {
-    throw RDD_ERRORS.BAD_ARGUMENT({ method: 'textFile', argument: 'path', expected: 'a path, a glob, or an array of them', got: JSON.stringify(path) ?? 'undefined' });
+    throw RDD_ERRORS.BAD_ARGUMENT({
+      method: 'textFile',
+      argument: 'path',
+      expected: 'a path, a glob, or an array of them',
+      got: JSON.stringify(path) ?? 'undefined',
+    });
   }
   positiveInteger('textFile', 'minPartitions', minPartitions);
   let splits: FileSplit[][] | undefined;

@@ -193,7 +193,12 @@ export class RescheduleSession implements DispatcherListener {
   handBack(_application: string, tasks: readonly TaskDescription[]): void {
     for (const { taskId } of tasks) {
       this.#out.delete(taskId);
-      this.#context.backend.statusUpdate({ taskId, state: 'LOST', executorId: EXTERNAL_EXECUTOR, data: encodeFailure(RESCHEDULE_ERRORS.HANDED_BACK({ taskId })) });
+      this.#context.backend.statusUpdate({
+        taskId,
+        state: 'LOST',
+        executorId: EXTERNAL_EXECUTOR,
+        data: encodeFailure(RESCHEDULE_ERRORS.HANDED_BACK({ taskId })),
+      });
     }
   }
 

@@ -12,7 +12,17 @@ import { RESCHEDULE_ERRORS } from './errors.ts';
 const logger = createLogger('worker-processes');
 
 /** Settings of the application that its workers share. */
-const INHERITED = ['worker.slots', 'worker.labels', 'worker.thread.memory', 'worker.storage.memory', 'worker.drain.grace', 'registry.beat', 'registry.ttl', 'log.level', 'dispatch.queue.depth'] as const;
+const INHERITED = [
+  'worker.slots',
+  'worker.labels',
+  'worker.thread.memory',
+  'worker.storage.memory',
+  'worker.drain.grace',
+  'registry.beat',
+  'registry.ttl',
+  'log.level',
+  'dispatch.queue.depth',
+] as const;
 
 /** Killed when they have not ended by themselves so long after being asked to. */
 const STOP_MS = 5000;
@@ -28,7 +38,14 @@ function cliPath(): string {
   return existsSync(built) ? built : fileURLToPath(new URL('../cli/main.ts', import.meta.url));
 }
 
-export function startWorkerProcesses(count: number, url: string, configuration: Configuration, localDir: string, clock: Clock, onDeath: (pid: number) => void): WorkerProcesses {
+export function startWorkerProcesses(
+  count: number,
+  url: string,
+  configuration: Configuration,
+  localDir: string,
+  clock: Clock,
+  onDeath: (pid: number) => void,
+): WorkerProcesses {
   const env: NodeJS.ProcessEnv = { ...process.env };
   for (const key of INHERITED) if (configuration.has(key)) env[environmentName(key)] = settingOf(configuration, key);
   env[environmentName('transport.url')] = url;

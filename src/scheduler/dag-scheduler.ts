@@ -101,7 +101,17 @@ export class DAGScheduler implements TaskSchedulerListener {
   }
 
   #stageBase(node: RddNode, parents: readonly Stage[], numTasks: number) {
-    return { id: this.#nextStageId++, node, parents, numTasks, jobIds: new Set<number>(), nextAttempt: 0, fetchFailures: 0, pending: new Set<number>(), blobs: [] };
+    return {
+      id: this.#nextStageId++,
+      node,
+      parents,
+      numTasks,
+      jobIds: new Set<number>(),
+      nextAttempt: 0,
+      fetchFailures: 0,
+      pending: new Set<number>(),
+      blobs: [],
+    };
   }
 
   /** The map stage of every shuffle directly below; iterative, so that a lineage 10,000 deep does not overflow the stack. */
@@ -213,13 +223,7 @@ export class DAGScheduler implements TaskSchedulerListener {
     return missing.map((index): Task => {
       const partition = stage.kind === 'map' ? index : (stage.partitions[index] as number);
       let inputs: readonly string[] = [];
-      const { bytes: payload, cached } = encodePayload(
-        application,
-        stage.node,
-        partition,
-        (shuffles) => (inputs = inputsOf(shuffles)),
-        properties,
-      );
+      const { bytes: payload, cached } = encodePayload(application, stage.node, partition, (shuffles) => (inputs = inputsOf(shuffles)), properties);
       const commons = allCommons ?? [...stageCommons, ...inputs];
       return { index, payload, commons, preferredLocations: cached.length === 0 ? [] : cached.flatMap((id) => blocks.locations(id)) };
     });
@@ -339,7 +343,8 @@ export class DAGScheduler implements TaskSchedulerListener {
     if (!this.#running.delete(stage)) return;
     this.#options.taskScheduler.retire(stage.id);
     const { events, clock } = this.#options;
-    if (events.has('onStageCompleted')) events.emit('onStageCompleted', { stage: stageInfo(stage, stage.nextAttempt - 1), time: clock.wallTime(), failureReason });
+    if (events.has('onStageCompleted'))
+      events.emit('onStageCompleted', { stage: stageInfo(stage, stage.nextAttempt - 1), time: clock.wallTime(), failureReason });
     if (failureReason === undefined) this.#releaseBlobs(stage);
   }
 

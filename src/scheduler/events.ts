@@ -22,7 +22,12 @@ export interface TaskInfo {
 export interface SparkListenerEvents {
   onApplicationStart: { readonly appId: string; readonly appName: string; readonly time: number };
   onApplicationEnd: { readonly appId: string; readonly time: number };
-  onJobStart: { readonly jobId: number; readonly time: number; readonly stageInfos: readonly StageInfo[]; readonly properties: Readonly<Record<string, string>> };
+  onJobStart: {
+    readonly jobId: number;
+    readonly time: number;
+    readonly stageInfos: readonly StageInfo[];
+    readonly properties: Readonly<Record<string, string>>;
+  };
   onJobEnd: { readonly jobId: number; readonly time: number; readonly error: Error | undefined };
   onStageSubmitted: { readonly stage: StageInfo; readonly time: number };
   onStageCompleted: { readonly stage: StageInfo; readonly time: number; readonly failureReason: string | undefined };

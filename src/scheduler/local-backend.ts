@@ -1,4 +1,4 @@
-import { ThreadPool } from '../executor/thread-pool.ts';
+import type { ThreadPool } from '../executor/thread-pool.ts';
 import { encodeFailure } from '../protocol/failure.ts';
 import { EMPTY_BYTES, type StatusUpdate, type TaskDescription } from '../protocol/task.ts';
 import type { BlobStore } from '../storage/blob-store.ts';

@@ -23,7 +23,13 @@ export interface TaskSchedulerListener {
 
 const FETCH_FAILED = 'SP_SHUFFLE_FETCH_FAILED';
 /** Errors that another attempt cannot mend. */
-const PERMANENT = new Set(['SP_DISPATCHER_LEASES_EXHAUSTED', 'SP_CLOSURE_NOT_SERIALIZABLE', 'SP_COLUMN_NOT_DATA', 'SP_SHUFFLE_NOT_A_PAIR', 'SP_TASK_NOT_ITERABLE']);
+const PERMANENT = new Set([
+  'SP_DISPATCHER_LEASES_EXHAUSTED',
+  'SP_CLOSURE_NOT_SERIALIZABLE',
+  'SP_COLUMN_NOT_DATA',
+  'SP_SHUFFLE_NOT_A_PAIR',
+  'SP_TASK_NOT_ITERABLE',
+]);
 
 /**
  * Offers the tasks of task sets to executors, oldest job first; Spark's TaskSchedulerImpl.
@@ -80,7 +86,7 @@ export class TaskScheduler implements TaskSchedulerPort {
     const free = offers.map((offer) => offer.cores);
     for (const manager of this.#managers) {
       // One task an executor and turn, so that a wave is spread over executors.
-      for (let any = true; any && manager.hasPending; ) {
+      for (let any = true; any && manager.hasPending;) {
         any = false;
         for (let i = 0; i < offers.length; i++) {
           if ((free[i] as number) <= 0) continue;

@@ -24,7 +24,7 @@ export function writeMapOutput(directory: string, name: string, executorId: stri
       let checksum = 0;
       for (const chunk of block) {
         checksum = crc32(chunk, checksum);
-        for (let at = 0; at < chunk.byteLength; ) at += writeSync(file, chunk, at);
+        for (let at = 0; at < chunk.byteLength;) at += writeSync(file, chunk, at);
         position += chunk.byteLength;
       }
       offsets.push(position);
@@ -58,8 +58,7 @@ export function* readBlocks(outputs: MapOutputs, partition: number): Generator<B
 }
 
 function readBlock(shuffleId: number, mapIndex: number, status: MapStatus, partition: number, from: number, size: number): Buffer {
-  const failed = (reason: string, cause?: unknown): Error =>
-    SHUFFLE_ERRORS.FETCH_FAILED({ shuffleId, mapIndex, executorId: status.executorId, reason }, cause);
+  const failed = (reason: string, cause?: unknown): Error => SHUFFLE_ERRORS.FETCH_FAILED({ shuffleId, mapIndex, executorId: status.executorId, reason }, cause);
   let file: number;
   try {
     file = openSync(status.path, 'r');

@@ -42,7 +42,12 @@ export class WriteBuffers {
 }
 
 /** Blocks of pairs that are all there: counted first, so that each partition's columns are filled at their size. */
-export function splitByPartition(keys: readonly unknown[], values: readonly unknown[], numPartitions: number, partitionOf: (key: unknown) => number): readonly Block[] {
+export function splitByPartition(
+  keys: readonly unknown[],
+  values: readonly unknown[],
+  numPartitions: number,
+  partitionOf: (key: unknown) => number,
+): readonly Block[] {
   const n = keys.length;
   const target = new Uint32Array(n);
   const sizes = new Uint32Array(numPartitions);

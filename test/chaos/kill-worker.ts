@@ -33,7 +33,9 @@ for (let i = 1; i <= times; i++) {
   const right = code === 0 && running.output.stdout === expected.stdout;
   if (!right) failures += 1;
   const head = /destination external.*/.exec(running.output.stderr)?.[0] ?? '';
-  console.log(`${i}: killed ${killed ? `after ${moment.toFixed(0)} ms` : 'too late'}; ${right ? 'right' : `WRONG: exit ${code}, ${running.output.stdout.trim()}`}; ${head}`);
+  console.log(
+    `${i}: killed ${killed ? `after ${moment.toFixed(0)} ms` : 'too late'}; ${right ? 'right' : `WRONG: exit ${code}, ${running.output.stdout.trim()}`}; ${head}`,
+  );
   if (!right) console.log(running.output.stderr.split('\n').slice(-30).join('\n'));
 }
 console.log(failures === 0 ? `${times} times right` : `${failures} of ${times} wrong`);

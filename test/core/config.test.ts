@@ -23,7 +23,9 @@ test('a properties file with BOM, CRLF, comments and both separators is read', (
 });
 
 test('an unknown key is named with its file and line, and the nearest known one', () => {
-  expect(() => load('worker.slots=1\nreschedule.dst.exekutor=internal\n')).toThrow(/reschedule\.dst\.exekutor \(.*\.properties:2\)[^]*did you mean reschedule\.dst\.executor/);
+  expect(() => load('worker.slots=1\nreschedule.dst.exekutor=internal\n')).toThrow(
+    /reschedule\.dst\.exekutor \(.*\.properties:2\)[^]*did you mean reschedule\.dst\.executor/,
+  );
 });
 
 test.each([
@@ -47,7 +49,11 @@ test('later layers win: file, SparkConf, environment, flags; each value says whe
   const file = properties('worker.slots=1\nhost.selector=RANDOM\nworker.labels=a=1\nlog.level=info\n');
   const conf = loadConfiguration({
     propertiesFile: file,
-    conf: [['spark.proxy.worker.slots', '2'], ['host.selector', 'ROUND_ROBIN'], ['spark.app.mine', 'x']],
+    conf: [
+      ['spark.proxy.worker.slots', '2'],
+      ['host.selector', 'ROUND_ROBIN'],
+      ['spark.app.mine', 'x'],
+    ],
     env: { SPARK_PROXY_WORKER_SLOTS: '3' },
     flags: [['worker.slots', '4']],
   });

@@ -65,7 +65,12 @@ test('without a worker tasks run inside; with one they go out; when it is gone t
   const tasks = ranOn(sc);
   const job = async (): Promise<string[]> => {
     tasks.clear();
-    expect(await sc.range(0, 100, 1, 4).map((x) => x * 2).reduce((a, b) => a + b)).toBe(9900);
+    expect(
+      await sc
+        .range(0, 100, 1, 4)
+        .map((x) => x * 2)
+        .reduce((a, b) => a + b),
+    ).toBe(9900);
     return [...tasks.keys()];
   };
   expect(await job()).toEqual(['driver']);
@@ -106,11 +111,25 @@ test('broadcasts, accumulators, cached partitions and the own error of a task wo
   const tasks = ranOn(sc);
   const table = sc.broadcast({ factor: 3 });
   const calls = sc.longAccumulator('calls');
-  const cached = sc.range(0, 20, 1, 4).map((x) => { calls.add(1); return x * table.value.factor; }).cache();
+  const cached = sc
+    .range(0, 20, 1, 4)
+    .map((x) => {
+      calls.add(1);
+      return x * table.value.factor;
+    })
+    .cache();
   expect(await cached.reduce((a, b) => a + b)).toBe(570);
   expect(await cached.count()).toBe(20);
   expect(calls.value).toBe(20);
-  await expect(sc.range(4).map((x) => { if (x === 2) throw new RangeError('two'); return x; }).collect()).rejects.toThrow(/failed 2 times.*two/s);
+  await expect(
+    sc
+      .range(4)
+      .map((x) => {
+        if (x === 2) throw new RangeError('two');
+        return x;
+      })
+      .collect(),
+  ).rejects.toThrow(/failed 2 times.*two/s);
   expect([...tasks.keys()].every((id) => id.startsWith('worker-'))).toBe(true);
 });
 
@@ -120,7 +139,22 @@ test('a program on two workers gives what it gives inside, also when one of them
   const calm = await run(['run', '--workers', '2', '--summary', WORDS, TEXT, '24']);
   expect(calm.stdout).toBe(inside.stdout);
   expect(calm.stderr.match(/worker-\w+ +\d+ +external +\d+ /g)).toHaveLength(2);
-  const hurt = start(['run', '--workers', '2', '--summary', '--progress', '--conf', 'log.level=info', '--conf', 'registry.beat=200ms', '--conf', 'registry.ttl=1s', WORDS, TEXT, '24']);
+  const hurt = start([
+    'run',
+    '--workers',
+    '2',
+    '--summary',
+    '--progress',
+    '--conf',
+    'log.level=info',
+    '--conf',
+    'registry.beat=200ms',
+    '--conf',
+    'registry.ttl=1s',
+    WORDS,
+    TEXT,
+    '24',
+  ]);
   const [victim] = await workerPids(hurt, 2);
   await new Promise<void>((resolve) => hurt.child.stderr?.on('data', () => hurt.output.stderr.includes('[Stage 0') && resolve()));
   process.kill(victim as number, 'SIGKILL');

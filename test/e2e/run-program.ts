@@ -33,7 +33,10 @@ export function start(args: readonly string[], options: { readonly timeoutMs?: n
   return { child, output, ended };
 }
 
-export async function run(args: readonly string[], options: { readonly timeoutMs?: number; readonly env?: NodeJS.ProcessEnv } = {}): Promise<{ code: number | null; stdout: string; stderr: string }> {
+export async function run(
+  args: readonly string[],
+  options: { readonly timeoutMs?: number; readonly env?: NodeJS.ProcessEnv } = {},
+): Promise<{ code: number | null; stdout: string; stderr: string }> {
   const running = start(args, options);
   const code = await running.ended;
   return { code, ...running.output };

@@ -19,6 +19,13 @@ test('numbers are sorted as a stable comparator sort would, both ways', () => {
 });
 
 test('columns of any keys are merged', () => {
-  const sorted = sortPairs([{ keys: ['b', 'd'], values: [1, 2] }, { keys: ['a', 'c'], values: [3, 4] }], compareKeys, true);
+  const sorted = sortPairs(
+    [
+      { keys: ['b', 'd'], values: [1, 2] },
+      { keys: ['a', 'c'], values: [3, 4] },
+    ],
+    compareKeys,
+    true,
+  );
   expect(sorted).toEqual({ keys: ['a', 'b', 'c', 'd'], values: [3, 1, 4, 2] });
 });

@@ -53,5 +53,10 @@ test('several splits are read in order; an empty file has no lines', () => {
   const empty = join(directory, 'empty');
   writeFileSync(empty, '');
   writeFileSync(path, 'one\ntwo');
-  expect(read([{ path: empty, start: 0, end: 0 }, { path, start: 0, end: 7 }])).toEqual(['one', 'two']);
+  expect(
+    read([
+      { path: empty, start: 0, end: 0 },
+      { path, start: 0, end: 7 },
+    ]),
+  ).toEqual(['one', 'two']);
 });

@@ -11,9 +11,24 @@ test.each([
   ['ASCII strings', ['abc', '', 'd'.repeat(300)]],
   ['strings beyond ASCII', ['ü', '日本', '😀']],
   ['lone surrogates', ['a\ud800b', '\udc00']],
-  ['pairs', [[1, 'a'], [2, 'b']]],
-  ['nested pairs', [[['a', 1], 2.5], [['b', 2], 3]]],
-  ['everything else', [{ a: 1 }, undefined, null, true, 10n, -(2n ** 70n), new Date(5), new Map([[1, { x: 2 }]]), new Set([1]), [1, 2, 3], new Uint8Array([1, 2])]],
+  [
+    'pairs',
+    [
+      [1, 'a'],
+      [2, 'b'],
+    ],
+  ],
+  [
+    'nested pairs',
+    [
+      [['a', 1], 2.5],
+      [['b', 2], 3],
+    ],
+  ],
+  [
+    'everything else',
+    [{ a: 1 }, undefined, null, true, 10n, -(2n ** 70n), new Date(5), new Map([[1, { x: 2 }]]), new Set([1]), [1, 2, 3], new Uint8Array([1, 2])],
+  ],
   ['mixed', [1, 'a', [1, 2]]],
 ] as [string, unknown[]][])('%s survive', (_name, records) => {
   expect(decodeRecords(encodeRecords(records))).toEqual(records);
@@ -59,7 +74,11 @@ test('pairs written as two columns are read without pair objects', () => {
   forEachPairColumn(Buffer.concat(out), (keys, values) => {
     for (let i = 0; i < keys.length; i++) seen.push([keys[i], values[i]]);
   });
-  expect(seen).toEqual([['a', 1], ['b', 2], ['c', 3]]);
+  expect(seen).toEqual([
+    ['a', 1],
+    ['b', 2],
+    ['c', 3],
+  ]);
 });
 
 test('random bytes give coded errors only', () => {

@@ -15,7 +15,19 @@ test('hashes are the same on every run', () => {
 });
 
 test('keys equal by value have equal hashes and identities', () => {
-  for (const [a, b] of [[0, -0], [[1, [2]], [1, [2]]], [{ a: 1, b: 2 }, { b: 2, a: 1 }], [new Date(7), new Date(7)], [new Set([1, 2]), new Set([2, 1])]] as [unknown, unknown][]) {
+  for (const [a, b] of [
+    [0, -0],
+    [
+      [1, [2]],
+      [1, [2]],
+    ],
+    [
+      { a: 1, b: 2 },
+      { b: 2, a: 1 },
+    ],
+    [new Date(7), new Date(7)],
+    [new Set([1, 2]), new Set([2, 1])],
+  ] as [unknown, unknown][]) {
     expect(hashKey(a)).toBe(hashKey(b));
     expect(canonicalKey(a)).toBe(canonicalKey(b));
   }
@@ -42,5 +54,15 @@ test('a key nested too deep is refused', () => {
 
 test('natural order: numbers, strings, tuples, NaN last', () => {
   expect([3, NaN, -1, 2].sort(compareKeys)).toEqual([-1, 2, 3, NaN]);
-  expect([['b', 1], ['a', 2], ['a', 1]].sort(compareKeys)).toEqual([['a', 1], ['a', 2], ['b', 1]]);
+  expect(
+    [
+      ['b', 1],
+      ['a', 2],
+      ['a', 1],
+    ].sort(compareKeys),
+  ).toEqual([
+    ['a', 1],
+    ['a', 2],
+    ['b', 1],
+  ]);
 });

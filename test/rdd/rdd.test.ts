@@ -15,12 +15,26 @@ afterAll(async () => {
 });
 
 const ten = () => sc.parallelize([1, 2, 3, 4, 5, 6, 7, 8, 9, 10], 4);
-const pairs = () => sc.parallelize([['a', 1], ['b', 2], ['a', 3], ['c', 4]] as [string, number][], 3);
+const pairs = () =>
+  sc.parallelize(
+    [
+      ['a', 1],
+      ['b', 2],
+      ['a', 3],
+      ['c', 4],
+    ] as [string, number][],
+    3,
+  );
 const sorted = <T>(values: T[]): T[] => values.sort((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1));
 
 describe('sources', () => {
   test('parallelize keeps order and cuts evenly', async () => {
-    expect(await ten().glom().collect()).toEqual([[1, 2], [3, 4, 5], [6, 7], [8, 9, 10]]);
+    expect(await ten().glom().collect()).toEqual([
+      [1, 2],
+      [3, 4, 5],
+      [6, 7],
+      [8, 9, 10],
+    ]);
     expect(await sc.parallelize([], 3).collect()).toEqual([]);
     expect(await sc.parallelize(new Set(['x', 'y']), 8).collect()).toEqual(['x', 'y']);
   });
@@ -79,68 +93,199 @@ describe('narrow transformations', () => {
   });
 
   test('a function that is asynchronous only now and then gives the same', async () => {
-    expect(await ten().map((x) => (x === 9 ? Promise.resolve(x) : x)).collect()).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    expect(
+      await ten()
+        .map((x) => (x === 9 ? Promise.resolve(x) : x))
+        .collect(),
+    ).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
   });
 
   test('mapPartitions sees an iterator and reads no further than it asks', async () => {
     const read = sc.longAccumulator('read');
-    const firsts = ten().map((x) => { read.add(1); return x; }).mapPartitions((records) => [records.next().value as number]);
+    const firsts = ten()
+      .map((x) => {
+        read.add(1);
+        return x;
+      })
+      .mapPartitions((records) => [records.next().value as number]);
     expect(await firsts.collect()).toEqual([1, 3, 6, 8]);
     expect(read.value).toBe(4);
   });
 
   test('mapPartitionsWithIndex gets the partition, also below a union', async () => {
     const tagged = ten().mapPartitionsWithIndex((i, records) => [[i, [...records].length] as [number, number]]);
-    expect(await tagged.union(tagged).collect()).toEqual([[0, 2], [1, 3], [2, 2], [3, 3], [0, 2], [1, 3], [2, 2], [3, 3]]);
+    expect(await tagged.union(tagged).collect()).toEqual([
+      [0, 2],
+      [1, 3],
+      [2, 2],
+      [3, 3],
+      [0, 2],
+      [1, 3],
+      [2, 2],
+      [3, 3],
+    ]);
   });
 
   test('an operator that gives no iterable is a clear error', async () => {
-    await expect(ten().flatMap((x) => x as never).collect()).rejects.toThrow(/flatMap must return an iterable, got number/);
+    await expect(
+      ten()
+        .flatMap((x) => x as never)
+        .collect(),
+    ).rejects.toThrow(/flatMap must return an iterable, got number/);
   });
 });
 
 describe('by key', () => {
   test('reduceByKey, groupByKey, aggregateByKey, combineByKey, countByKey', async () => {
-    expect(sorted(await pairs().reduceByKey((a, b) => a + b).collect())).toEqual([['a', 4], ['b', 2], ['c', 4]]);
-    expect(sorted(await pairs().groupByKey().mapValues((v) => [...v].sort()).collect())).toEqual([['a', [1, 3]], ['b', [2]], ['c', [4]]]);
+    expect(
+      sorted(
+        await pairs()
+          .reduceByKey((a, b) => a + b)
+          .collect(),
+      ),
+    ).toEqual([
+      ['a', 4],
+      ['b', 2],
+      ['c', 4],
+    ]);
+    expect(
+      sorted(
+        await pairs()
+          .groupByKey()
+          .mapValues((v) => [...v].sort())
+          .collect(),
+      ),
+    ).toEqual([
+      ['a', [1, 3]],
+      ['b', [2]],
+      ['c', [4]],
+    ]);
     const lists = await pairs()
-      .aggregateByKey([] as number[], (all, x) => [...all, x], (a, b) => [...a, ...b])
+      .aggregateByKey(
+        [] as number[],
+        (all, x) => [...all, x],
+        (a, b) => [...a, ...b],
+      )
       .mapValues((v) => v.sort())
       .collect();
-    expect(sorted(lists)).toEqual([['a', [1, 3]], ['b', [2]], ['c', [4]]]);
+    expect(sorted(lists)).toEqual([
+      ['a', [1, 3]],
+      ['b', [2]],
+      ['c', [4]],
+    ]);
     const means = await pairs()
-      .combineByKey((x) => [x, 1] as [number, number], ([s, n], x) => [s + x, n + 1] as [number, number], (a, b) => [a[0] + b[0], a[1] + b[1]] as [number, number])
+      .combineByKey(
+        (x) => [x, 1] as [number, number],
+        ([s, n], x) => [s + x, n + 1] as [number, number],
+        (a, b) => [a[0] + b[0], a[1] + b[1]] as [number, number],
+      )
       .mapValues(([s, n]) => s / n)
       .collect();
-    expect(sorted(means)).toEqual([['a', 2], ['b', 2], ['c', 4]]);
-    expect(await pairs().countByKey()).toEqual(new Map([['a', 2], ['b', 1], ['c', 1]]));
+    expect(sorted(means)).toEqual([
+      ['a', 2],
+      ['b', 2],
+      ['c', 4],
+    ]);
+    expect(await pairs().countByKey()).toEqual(
+      new Map([
+        ['a', 2],
+        ['b', 1],
+        ['c', 1],
+      ]),
+    );
   });
 
   test('the zero of aggregateByKey is copied for each key', async () => {
     const got = await pairs()
-      .aggregateByKey({ all: [] as number[] }, (sum, x) => { sum.all.push(x); return sum; }, (a, b) => { a.all.push(...b.all); return a; }, 1)
+      .aggregateByKey(
+        { all: [] as number[] },
+        (sum, x) => {
+          sum.all.push(x);
+          return sum;
+        },
+        (a, b) => {
+          a.all.push(...b.all);
+          return a;
+        },
+        1,
+      )
       .mapValues((v) => v.all.length)
       .collect();
-    expect(sorted(got)).toEqual([['a', 2], ['b', 1], ['c', 1]]);
+    expect(sorted(got)).toEqual([
+      ['a', 2],
+      ['b', 1],
+      ['c', 1],
+    ]);
   });
 
   test('keys are equal by value: tuples, objects, dates; 1 and "1" are not', async () => {
-    const keyed = sc.parallelize([[[1, 'x'], 1], [[1, 'x'], 2], [{ a: 1 }, 3], [{ a: 1 }, 4], [1, 5], ['1', 6], [NaN, 7], [NaN, 8], [null, 9], [undefined, 10]] as [unknown, number][], 4);
-    expect((await keyed.reduceByKey((a, b) => a + b, 3).values().collect()).sort((a, b) => a - b)).toEqual([3, 5, 6, 7, 9, 10, 15]);
+    const keyed = sc.parallelize(
+      [
+        [[1, 'x'], 1],
+        [[1, 'x'], 2],
+        [{ a: 1 }, 3],
+        [{ a: 1 }, 4],
+        [1, 5],
+        ['1', 6],
+        [NaN, 7],
+        [NaN, 8],
+        [null, 9],
+        [undefined, 10],
+      ] as [unknown, number][],
+      4,
+    );
+    expect(
+      (
+        await keyed
+          .reduceByKey((a, b) => a + b, 3)
+          .values()
+          .collect()
+      ).sort((a, b) => a - b),
+    ).toEqual([3, 5, 6, 7, 9, 10, 15]);
   });
 
   test('async merge functions are awaited', async () => {
-    expect(sorted(await pairs().reduceByKey(async (a, b) => Promise.resolve(a + b)).collect())).toEqual([['a', 4], ['b', 2], ['c', 4]]);
+    expect(
+      sorted(
+        await pairs()
+          .reduceByKey(async (a, b) => Promise.resolve(a + b))
+          .collect(),
+      ),
+    ).toEqual([
+      ['a', 4],
+      ['b', 2],
+      ['c', 4],
+    ]);
   });
 
   test('joins', async () => {
-    const other = sc.parallelize([['a', 'x'], ['a', 'y'], ['d', 'z']] as [string, string][], 2);
-    expect(sorted(await pairs().join(other).collect())).toEqual([['a', [1, 'x']], ['a', [1, 'y']], ['a', [3, 'x']], ['a', [3, 'y']]]);
-    expect((await pairs().leftOuterJoin(other).collect()).filter(([, [, w]]) => w === undefined).map(([k]) => k).sort()).toEqual(['b', 'c']);
+    const other = sc.parallelize(
+      [
+        ['a', 'x'],
+        ['a', 'y'],
+        ['d', 'z'],
+      ] as [string, string][],
+      2,
+    );
+    expect(sorted(await pairs().join(other).collect())).toEqual([
+      ['a', [1, 'x']],
+      ['a', [1, 'y']],
+      ['a', [3, 'x']],
+      ['a', [3, 'y']],
+    ]);
+    expect(
+      (await pairs().leftOuterJoin(other).collect())
+        .filter(([, [, w]]) => w === undefined)
+        .map(([k]) => k)
+        .sort(),
+    ).toEqual(['b', 'c']);
     expect((await pairs().rightOuterJoin(other).collect()).filter(([, [v]]) => v === undefined)).toEqual([['d', [undefined, 'z']]]);
-    expect((await pairs().fullOuterJoin(other).count())).toBe(7);
+    expect(await pairs().fullOuterJoin(other).count()).toBe(7);
     const groups = new Map(await pairs().cogroup(other).collect());
-    expect(groups.get('a')?.map((side) => [...side].sort())).toEqual([[1, 3], ['x', 'y']]);
+    expect(groups.get('a')?.map((side) => [...side].sort())).toEqual([
+      [1, 3],
+      ['x', 'y'],
+    ]);
     expect(groups.get('d')).toEqual([[], ['z']]);
   });
 
@@ -149,7 +294,11 @@ describe('by key', () => {
   });
 
   test('partitionBy puts each key where the function says', async () => {
-    const parts = await pairs().partitionBy(3, (key) => key.charCodeAt(0) - 97).keys().glom().collect();
+    const parts = await pairs()
+      .partitionBy(3, (key) => key.charCodeAt(0) - 97)
+      .keys()
+      .glom()
+      .collect();
     expect(parts).toEqual([['a', 'a'], ['b'], ['c']]);
   });
 });
@@ -161,20 +310,45 @@ describe('order, sets, sharing', () => {
     const rdd = sc.parallelize(values, 5);
     expect(await rdd.sortBy((x) => x, { numPartitions: 4 }).collect()).toEqual(ascending);
     expect(await rdd.sortBy((x) => x, { ascending: false, numPartitions: 3 }).collect()).toEqual([...ascending].reverse());
-    const sizes = await rdd.sortBy((x) => x, { numPartitions: 4 }).glom().map((part) => part.length).collect();
+    const sizes = await rdd
+      .sortBy((x) => x, { numPartitions: 4 })
+      .glom()
+      .map((part) => part.length)
+      .collect();
     expect(Math.min(...sizes)).toBeGreaterThan(300);
     const words = sc.parallelize(['bb', 'a', 'ccc'], 2).keyBy((w) => w);
-    expect(await words.sortByKey({ compare: (a, b) => b.length - a.length }).values().collect()).toEqual(['ccc', 'bb', 'a']);
+    expect(
+      await words
+        .sortByKey({ compare: (a, b) => b.length - a.length })
+        .values()
+        .collect(),
+    ).toEqual(['ccc', 'bb', 'a']);
   });
 
   test('distinct and union', async () => {
-    expect(sorted(await sc.parallelize([1, 2, 1, [1], [1], { a: 1 }, { a: 1 }] as unknown[], 3).distinct().collect()).length).toBe(4);
-    expect(await ten().union(sc.parallelize([11])).count()).toBe(11);
+    expect(
+      sorted(
+        await sc
+          .parallelize([1, 2, 1, [1], [1], { a: 1 }, { a: 1 }] as unknown[], 3)
+          .distinct()
+          .collect(),
+      ).length,
+    ).toBe(4);
+    expect(
+      await ten()
+        .union(sc.parallelize([11]))
+        .count(),
+    ).toBe(11);
   });
 
   test('a cached RDD is computed once a partition', async () => {
     const calls = sc.longAccumulator('calls');
-    const cached = ten().map((x) => { calls.add(1); return x * 2; }).cache();
+    const cached = ten()
+      .map((x) => {
+        calls.add(1);
+        return x * 2;
+      })
+      .cache();
     expect(await cached.count()).toBe(10);
     expect(await cached.reduce((a, b) => a + b)).toBe(110);
     expect(calls.value).toBe(10);
@@ -184,10 +358,19 @@ describe('order, sets, sharing', () => {
   });
 
   test('broadcasts are read, accumulators of every kind are summed', async () => {
-    const table = sc.broadcast(new Map([['a', 10], ['b', 20]]));
+    const table = sc.broadcast(
+      new Map([
+        ['a', 10],
+        ['b', 20],
+      ]),
+    );
     const sum = sc.doubleAccumulator('sum');
     const seen = sc.collectionAccumulator<string>('seen');
-    const longest = sc.accumulator<string, string>({ zero: () => '', add: (s, v) => (v.length > s.length ? v : s), merge: (a, b) => (a.length > b.length ? a : b) });
+    const longest = sc.accumulator<string, string>({
+      zero: () => '',
+      add: (s, v) => (v.length > s.length ? v : s),
+      merge: (a, b) => (a.length > b.length ? a : b),
+    });
     await pairs().foreach(([k]) => {
       sum.add((table.value.get(k) ?? 0.5) / 2);
       seen.add(k);
@@ -205,25 +388,51 @@ describe('actions', () => {
   test('reduce, fold, aggregate, take, first, isEmpty, countByValue, collectAsMap', async () => {
     expect(await ten().reduce((a, b) => Math.max(a, b))).toBe(10);
     expect(await ten().fold(0, (a, b) => a + b)).toBe(55);
-    expect(await ten().aggregate({ n: 0 }, (s, x) => ({ n: s.n + x }), (a, b) => ({ n: a.n + b.n }))).toEqual({ n: 55 });
+    expect(
+      await ten().aggregate(
+        { n: 0 },
+        (s, x) => ({ n: s.n + x }),
+        (a, b) => ({ n: a.n + b.n }),
+      ),
+    ).toEqual({ n: 55 });
     expect(await ten().take(0)).toEqual([]);
     expect(await ten().take(7)).toEqual([1, 2, 3, 4, 5, 6, 7]);
     expect(await ten().take(99)).toHaveLength(10);
-    expect(await ten().filter((x) => x > 9).first()).toBe(10);
+    expect(
+      await ten()
+        .filter((x) => x > 9)
+        .first(),
+    ).toBe(10);
     expect(await ten().isEmpty()).toBe(false);
-    expect(await sc.parallelize(['x', 'y', 'x']).countByValue()).toEqual(new Map([['x', 2], ['y', 1]]));
-    expect(await pairs().collectAsMap()).toEqual(new Map([['a', 3], ['b', 2], ['c', 4]]));
+    expect(await sc.parallelize(['x', 'y', 'x']).countByValue()).toEqual(
+      new Map([
+        ['x', 2],
+        ['y', 1],
+      ]),
+    );
+    expect(await pairs().collectAsMap()).toEqual(
+      new Map([
+        ['a', 3],
+        ['b', 2],
+        ['c', 4],
+      ]),
+    );
   });
 
   test('take runs no more partitions than it needs', async () => {
     const ran = sc.longAccumulator();
-    const rdd = sc.range(0, 1000, 1, 100).mapPartitions((records) => { ran.add(1); return records; });
+    const rdd = sc.range(0, 1000, 1, 100).mapPartitions((records) => {
+      ran.add(1);
+      return records;
+    });
     expect(await rdd.take(3)).toEqual([0, 1, 2]);
     expect(ran.value).toBe(1);
   });
 
   test('take stops an endless partition', async () => {
-    const endless = sc.parallelize([0], 1).flatMap(function* () { for (let i = 0; ; i++) yield i; });
+    const endless = sc.parallelize([0], 1).flatMap(function* () {
+      for (let i = 0; ; i++) yield i;
+    });
     expect(await endless.map((x) => x * 2).take(3)).toEqual([0, 2, 4]);
   });
 
@@ -242,7 +451,14 @@ describe('actions', () => {
 
   test('a failed saveAsTextFile leaves nothing', async () => {
     const path = join(directory, 'failed');
-    await expect(ten().map((x) => { if (x === 10) throw new Error('no'); return x; }).saveAsTextFile(path)).rejects.toThrow(/no/);
+    await expect(
+      ten()
+        .map((x) => {
+          if (x === 10) throw new Error('no');
+          return x;
+        })
+        .saveAsTextFile(path),
+    ).rejects.toThrow(/no/);
     expect(readdirSync(directory)).not.toContain('failed');
   });
 
@@ -254,6 +470,10 @@ describe('actions', () => {
   });
 
   test('records that are no data are refused, with the reason', async () => {
-    await expect(ten().map(() => () => 1).collect()).rejects.toThrow(/a function is not data/);
+    await expect(
+      ten()
+        .map(() => () => 1)
+        .collect(),
+    ).rejects.toThrow(/a function is not data/);
   });
 });

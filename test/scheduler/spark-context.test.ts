@@ -31,7 +31,15 @@ test('a task that throws is tried four times, then the job fails with the user o
   const sc = context();
   const attempts: number[] = [];
   sc.addSparkListener({ onTaskEnd: ({ task, state }) => void (state === 'FAILED' && attempts.push(task.attemptNumber)) });
-  const error = await failure(sc.parallelize([1, 2, 3, 4], 2).map((x) => { if (x === 4) throw new TypeError('four is bad'); return x; }).collect());
+  const error = await failure(
+    sc
+      .parallelize([1, 2, 3, 4], 2)
+      .map((x) => {
+        if (x === 4) throw new TypeError('four is bad');
+        return x;
+      })
+      .collect(),
+  );
   expect(error.code).toBe('SP_SCHEDULER_JOB_ABORTED');
   expect(error.message).toMatch(/Task 1 in stage 0\.0 failed 4 times.*four is bad/s);
   expect((error.cause as Error).message).toBe('four is bad');
@@ -56,14 +64,21 @@ test('a task that fails at first succeeds when tried again, and its accumulator 
 
 test('spark.task.maxFailures says how often', async () => {
   const sc = context({ 'spark.task.maxFailures': '1' });
-  const error = await failure(sc.parallelize([1], 1).foreach(() => { throw new Error('x'); }));
+  const error = await failure(
+    sc.parallelize([1], 1).foreach(() => {
+      throw new Error('x');
+    }),
+  );
   expect(error.message).toMatch(/failed 1 times/);
 });
 
 test('lost shuffle files are computed again', async () => {
   const directory = mkdtempSync(join(tmpdir(), 'local-'));
   const sc = context({ 'spark.local.dir': directory });
-  const counts = sc.parallelize([1, 2, 3, 4, 5, 6], 3).map((x) => [x % 2, x] as [number, number]).reduceByKey((a, b) => a + b, 2);
+  const counts = sc
+    .parallelize([1, 2, 3, 4, 5, 6], 3)
+    .map((x) => [x % 2, x] as [number, number])
+    .reduceByKey((a, b) => a + b, 2);
   const first = (await counts.collect()).sort();
   const failed: string[] = [];
   sc.addSparkListener({ onStageCompleted: ({ failureReason }) => void (failureReason !== undefined && failed.push(failureReason)) });
@@ -77,7 +92,10 @@ test('lost shuffle files are computed again', async () => {
 
 test('map outputs are reused by a second job on the same shuffle', async () => {
   const sc = context();
-  const counts = sc.parallelize([1, 2, 3], 3).map((x) => [x, 1] as [number, number]).reduceByKey((a, b) => a + b, 2);
+  const counts = sc
+    .parallelize([1, 2, 3], 3)
+    .map((x) => [x, 1] as [number, number])
+    .reduceByKey((a, b) => a + b, 2);
   await counts.count();
   let tasks = 0;
   sc.addSparkListener({ onTaskEnd: () => void tasks++ });
@@ -87,21 +105,34 @@ test('map outputs are reused by a second job on the same shuffle', async () => {
 
 test('a task over its time limit ends with a coded error and its thread is replaced', async () => {
   const sc = context({ 'task.timeout': '150ms', 'spark.task.maxFailures': '1' });
-  const error = await failure(sc.parallelize([1], 1).foreach(() => { for (;;); }));
+  const error = await failure(
+    sc.parallelize([1], 1).foreach(() => {
+      for (;;);
+    }),
+  );
   expect((error.cause as SparkProxyError).code).toBe('SP_TASK_TIMEOUT');
   expect(await sc.parallelize([1, 2, 3]).count()).toBe(3);
 });
 
 test('a task that fills its heap fails with a coded error, and the program goes on', async () => {
   const sc = context({ 'worker.thread.memory': '40m', 'spark.task.maxFailures': '1' });
-  const error = await failure(sc.parallelize([1], 1).foreach(() => { const all: number[][] = []; for (;;) all.push(new Array<number>(10_000).fill(1)); }));
+  const error = await failure(
+    sc.parallelize([1], 1).foreach(() => {
+      const all: number[][] = [];
+      for (;;) all.push(new Array<number>(10_000).fill(1));
+    }),
+  );
   expect((error.cause as SparkProxyError).code).toBe('SP_TASK_OUT_OF_MEMORY');
   expect(await sc.parallelize([1, 2, 3]).count()).toBe(3);
 });
 
 test('process.exit in a task ends its thread only', async () => {
   const sc = context({ 'spark.task.maxFailures': '1' });
-  const error = await failure(sc.parallelize([1], 1).foreach(() => { process.exit(3); }));
+  const error = await failure(
+    sc.parallelize([1], 1).foreach(() => {
+      process.exit(3);
+    }),
+  );
   expect((error.cause as SparkProxyError).code).toBe('SP_TASK_THREAD_DIED');
   expect(await sc.range(10).count()).toBe(10);
 });
@@ -109,15 +140,33 @@ test('process.exit in a task ends its thread only', async () => {
 test('contexts and RDDs in closures are refused, with the path', async () => {
   const sc = context();
   const other = sc.parallelize([1]);
-  const error = await failure(sc.parallelize([1]).map(() => other.id).collect());
+  const error = await failure(
+    sc
+      .parallelize([1])
+      .map(() => other.id)
+      .collect(),
+  );
   expect(error.message).toMatch(/an RDD cannot be used inside a task/);
-  expect((await failure(sc.parallelize([1]).map(() => sc.appName).collect())).message).toMatch(/a SparkContext cannot be used inside a task/);
+  expect(
+    (
+      await failure(
+        sc
+          .parallelize([1])
+          .map(() => sc.appName)
+          .collect(),
+      )
+    ).message,
+  ).toMatch(/a SparkContext cannot be used inside a task/);
 });
 
 test('a stopped context refuses work, its running jobs end, and its directory is gone', async () => {
   const directory = mkdtempSync(join(tmpdir(), 'local-'));
   const sc = context({ 'spark.local.dir': directory });
-  const endless = failure(sc.parallelize([1], 1).foreach(() => { for (;;); }));
+  const endless = failure(
+    sc.parallelize([1], 1).foreach(() => {
+      for (;;);
+    }),
+  );
   await new Promise<void>((resolve) => sc.addSparkListener({ onTaskStart: () => resolve() }));
   await sc.stop();
   expect((await endless).code).toBe('SP_SCHEDULER_JOB_CANCELLED');
@@ -128,7 +177,16 @@ test('a stopped context refuses work, its running jobs end, and its directory is
 
 test('results beyond spark.driver.maxResultSize fail the job', async () => {
   const sc = context({ 'spark.driver.maxResultSize': '10k' });
-  expect((await failure(sc.parallelize([1, 2], 2).map(() => 'x'.repeat(8000)).collect())).code).toBe('SP_SCHEDULER_RESULT_TOO_LARGE');
+  expect(
+    (
+      await failure(
+        sc
+          .parallelize([1, 2], 2)
+          .map(() => 'x'.repeat(8000))
+          .collect(),
+      )
+    ).code,
+  ).toBe('SP_SCHEDULER_RESULT_TOO_LARGE');
 });
 
 test('listeners hear of jobs, stages and tasks in order', async () => {
@@ -140,7 +198,11 @@ test('listeners hear of jobs, stages and tasks in order', async () => {
     onStageCompleted: ({ stage }) => void heard.push(`done ${stage.stageId}`),
     onJobEnd: ({ jobId, error }) => void heard.push(`end ${jobId} ${error === undefined}`),
   });
-  await sc.parallelize([1, 2], 2).map((x) => [x, x] as [number, number]).groupByKey(1).count();
+  await sc
+    .parallelize([1, 2], 2)
+    .map((x) => [x, x] as [number, number])
+    .groupByKey(1)
+    .count();
   expect(heard).toEqual([
     'job 0 of 2',
     'stage 0 map at spark-context.test.ts 2',
@@ -156,14 +218,24 @@ test('local properties reach the tasks of their own asynchronous flow only', asy
   const ask = async (value: string): Promise<(string | undefined)[]> => {
     sc.setLocalProperty('who', value);
     await Promise.resolve();
-    return sc.parallelize([1], 1).map(() => TaskContext.get()?.localProperties['who']).collect();
+    return sc
+      .parallelize([1], 1)
+      .map(() => TaskContext.get()?.localProperties['who'])
+      .collect();
   };
   expect(await Promise.all([ask('a'), ask('b')])).toEqual([['a'], ['b']]);
 });
 
 test('jobs run side by side', async () => {
   const sc = context();
-  const sums = await Promise.all(Array.from({ length: 20 }, (_, i) => sc.range(0, 100, 1, 3).map((x) => x * i).reduce((a, b) => a + b)));
+  const sums = await Promise.all(
+    Array.from({ length: 20 }, (_, i) =>
+      sc
+        .range(0, 100, 1, 3)
+        .map((x) => x * i)
+        .reduce((a, b) => a + b),
+    ),
+  );
   expect(sums).toEqual(Array.from({ length: 20 }, (_, i) => 4950 * i));
 });
 

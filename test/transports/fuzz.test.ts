@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { BinaryWriter } from '../../src/protocol/codec.ts';
+import type { BinaryWriter } from '../../src/protocol/codec.ts';
 import { connectTransport } from '../../src/transports/index.ts';
 import { OP } from '../../src/transports/tcp/wire.ts';
 import { envelope, reading } from '../conformance/transport.ts';
