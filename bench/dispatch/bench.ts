@@ -66,7 +66,7 @@ async function throughLaunchTasks(quick: boolean): Promise<Row[]> {
       figures.add('tcp', await floor.tcpRoundTrip(ms / 2));
       figures.add('thread', await floor.threadRoundTrip(ms / 2));
       for (const partitions of PARTITIONS) figures.add(`job ${partitions}`, Number(await deepest.ask(`job ${ms / 2} ${partitions}`)));
-      if (spark !== undefined) figures.add('pyspark', Number(await spark.ask(quick ? '24' : '60')));
+      if (spark !== undefined) figures.add('pyspark', Number(await spark.ask(quick ? '8' : '60')));
     }
   } finally {
     await Promise.all([floor.close(), ...drivers.map((driver) => driver.close()), spark?.close()]);
