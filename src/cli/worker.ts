@@ -78,6 +78,10 @@ Examples:
         threadMemoryMb: Math.floor(configuration.get('worker.thread.memory') / 1024 ** 2),
         storageBytes: configuration.get('worker.storage.memory'),
       });
+      // What an application left here (shuffle files, cached partitions) goes when it goes.
+      await registry.watch('application', (event) => {
+        if (event.type === 'left') void runner.applicationEnded(event.id);
+      });
       const host = await createWorkerHost({
         transport,
         registry,

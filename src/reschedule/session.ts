@@ -4,10 +4,11 @@
  */
 import { mkdtempSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock, type Timer } from '../core/clock.ts';
 import { createLogger } from '../core/logger.ts';
+import { version } from '../core/version.ts';
 import type { Dispatcher, DispatcherListener, DispatcherStats } from '../dispatcher/contract.ts';
 import { createDispatcher } from '../dispatcher/service.ts';
 import { encodeFailure } from '../protocol/failure.ts';
@@ -101,6 +102,17 @@ export class RescheduleSession implements DispatcherListener {
         listener: this,
         queueDepth: configuration.get('dispatch.queue.depth'),
         maxLeases: configuration.get('dispatch.max.leases'),
+      });
+      await this.#registry.announce({
+        kind: 'application',
+        id: this.#context.applicationId,
+        host: hostname(),
+        pid: process.pid,
+        version,
+        slots: 0,
+        kinds: [],
+        labels: { 'run.id': this.runId, name: this.#context.appName },
+        queue: '',
       });
       this.#unsubscribe = backend.onBlobReleased((hash) => {
         if (this.#blobs.delete(hash)) this.#dispatcher?.releaseBlob(hash);

@@ -1,5 +1,8 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, readdirSync, rmSync, watch } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, expect, test } from 'vitest';
 import { capture, capturedContexts, type RescheduleSession } from '../../src/reschedule/index.ts';
@@ -102,6 +105,26 @@ test('a shuffle written inside is read outside, and the other way round', async 
   await one.kill('SIGTERM');
   await workers(session, 0);
   expect((await outside.collect()).sort()).toEqual(expected);
+});
+
+test('what an application left on a worker goes when the application ends', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'worker-'));
+  const files = (): string[] => readdirSync(directory, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.data'));
+  const { sc, session } = context({ 'transport.url': 'tcp://127.0.0.1:0' });
+  await worker(await session.url(), '--conf', `spark.local.dir=${directory}`);
+  await workers(session, 1);
+  await sc.range(0, 10, 1, 2).map((x): [number, number] => [x, x]).groupByKey(2).count();
+  expect(files().length).toBe(2);
+  const gone = new Promise<void>((resolve) => {
+    const watcher = watch(directory, { recursive: true }, () => {
+      if (files().length > 0) return;
+      watcher.close();
+      resolve();
+    });
+  });
+  await sc.stop();
+  await gone;
+  rmSync(directory, { recursive: true });
 });
 
 test('broadcasts, accumulators, cached partitions and the own error of a task work outside', async () => {
