@@ -7,8 +7,8 @@ import { CACHE, ROOT } from '../support/paths.ts';
 
 /** Text that people wrote: documentation, licences, declarations. */
 const PATTERNS = ['node_modules/**/*.md', 'node_modules/**/*.d.{ts,mts,cts}', 'node_modules/**/{LICENSE,LICENCE,license,licence}*'];
-/** Of a copy of the text, every so-manieth word gets the number of the copy as a suffix. */
-const SUFFIX_EVERY = 5;
+/** Of a copy of the text, every second word gets the number of the copy as a suffix. */
+const SUFFIX_EVERY = 2;
 
 export interface Corpus {
   readonly file: string;
@@ -22,7 +22,7 @@ export interface Corpus {
  */
 export async function corpus(bytes: number): Promise<Corpus> {
   mkdirSync(CACHE, { recursive: true });
-  const file = join(CACHE, `corpus-${Math.round(bytes / 1e6)}mb.txt`);
+  const file = join(CACHE, `corpus-${Math.round(bytes / 1e6)}mb-${SUFFIX_EVERY}.txt`);
   if (existsSync(file)) return { file, bytes: statSync(file).size };
   const texts = globSync(PATTERNS, { cwd: ROOT, onlyFiles: true, followSymbolicLinks: false }).sort();
   const partial = `${file}.${process.pid}`;

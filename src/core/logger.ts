@@ -4,7 +4,7 @@ export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
 
 const RANK: Record<LogLevel, number> = { debug: 0, info: 1, warn: 2, error: 3, silent: 4 };
 
-/** Leveled lines on standard error: `HH:MM:SS LEVEL component: message {fields}`. Values are made printable. */
+/** Leveled lines on standard error: `HH:MM:SS LEVEL component: message {fields}`. Messages may have several lines, fields never. */
 export interface Logger {
   debug(message: string, fields?: Readonly<Record<string, unknown>>): void;
   info(message: string, fields?: Readonly<Record<string, unknown>>): void;
@@ -19,6 +19,11 @@ export function setLogLevel(level: LogLevel): void {
   threshold = level;
 }
 
+/** A field on one line: a name from elsewhere cannot forge a line (reliability B6). */
+function field(value: unknown): string {
+  return printable(value).replace(/[\n\t]/g, (c) => (c === '\n' ? '\\n' : '\\t'));
+}
+
 function write(level: LogLevel, component: string, message: string, fields?: Readonly<Record<string, unknown>>): void {
   if (RANK[level] < RANK[threshold]) return;
   const time = new Date().toISOString().slice(11, 19);
@@ -26,7 +31,7 @@ function write(level: LogLevel, component: string, message: string, fields?: Rea
     fields === undefined
       ? ''
       : ` ${Object.entries(fields)
-          .map(([k, v]) => `${k}=${printable(v)}`)
+          .map(([k, v]) => `${k}=${field(v)}`)
           .join(' ')}`;
   process.stderr.write(`${time} ${level.toUpperCase().padEnd(5)} ${component}: ${printable(message, 4000)}${tail}\n`);
 }

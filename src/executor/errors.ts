@@ -10,10 +10,5 @@ export const TASK_ERRORS = defineErrors('TASK', {
   THREAD_DIED: ['the thread of task {taskId} ended: {reason}', 'do not call process.exit() in a task; the cause says more'],
   NOT_ITERABLE: ['{operator} must return an iterable, got {got}', 'return an array or a generator'],
   BAD_PAYLOAD: ['the payload of task {taskId} cannot be read: {reason}', 'driver and workers must run the same version of spark-proxy'],
-  RESULT_TOO_LARGE: [
-    'the result of task {taskId} has {size} bytes, more than spark.driver.maxResultSize ({limit})',
-    'save it to files, reduce it first, or raise spark.driver.maxResultSize',
-  ],
   RUNNER_CLOSED: ['task {taskId} cannot run: its runner is closed', 'start the worker or the context again'],
-  CONTEXT_IN_TASK: ['{what} cannot be used inside a task', 'actions and transformations run on the driver only; collect or join instead'],
 });

@@ -10,10 +10,6 @@ import type { RescheduleSession } from './session.ts';
 const sessions = new WeakMap<object, RescheduleSession>();
 const woven = new WeakMap<object, WeaveHandle[]>();
 
-export function sessionOf(backend: SchedulerBackend): RescheduleSession | undefined {
-  return sessions.get(backend);
-}
-
 /** Lets a session advise a backend. */
 export function adviseBackend(backend: SchedulerBackend, session: RescheduleSession): void {
   sessions.set(backend, session);

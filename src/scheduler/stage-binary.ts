@@ -1,5 +1,7 @@
 /** From a stage's RDD graph to what travels: the stage binary shared by its tasks, and each task's own payload. */
+import { ClosureErrors } from '../closure/errors.ts';
 import { serializeGraph } from '../closure/index.ts';
+import { SparkProxyError } from '../core/errors.ts';
 import type { PlanNode, Sink, StagePlan, TaskPayload } from '../executor/plan.ts';
 import { blockId } from '../executor/task-runtime.ts';
 import { packValue } from '../protocol/columns.ts';
@@ -32,7 +34,7 @@ export function stageShuffles(nodes: readonly RddNode[]): ShuffleDependency[] {
   return [...new Set(nodes.flatMap((node) => node.shuffles))];
 }
 
-/** @throws SP_CLOSURE_NOT_SERIALIZABLE */
+/** @throws SP_CLOSURE_NOT_SERIALIZABLE with a path that begins at the operator: `function f of map at words.ts:12 -> cfg` */
 export function encodeStage(application: string, nodes: readonly RddNode[], sink: Sink): { bytes: Uint8Array; broadcasts: ReadonlySet<Broadcast<unknown>> } {
   const index = new Map(nodes.map((node, i) => [node, i]));
   const planNodes = nodes.map((node): PlanNode => {
@@ -40,8 +42,41 @@ export function encodeStage(application: string, nodes: readonly RddNode[], sink
     return { op: node.op, parents, params: node.params, ...(node.persisted ? { cacheId: node.id } : {}) };
   });
   const plan: StagePlan = { application, nodes: planNodes, sink };
-  const { result, broadcasts } = collectBroadcasts(() => serializeGraph(plan));
+  const { result, broadcasts } = collectBroadcasts(() => serializePlan(plan, nodes));
   return { bytes: result.bytes, broadcasts };
+}
+
+function serializePlan(plan: StagePlan, nodes: readonly RddNode[]): { readonly bytes: Uint8Array } {
+  try {
+    return serializeGraph(plan);
+  } catch (error) {
+    if (!SparkProxyError.is(error) || error.code !== 'SP_CLOSURE_NOT_SERIALIZABLE') throw error;
+    throw ClosureErrors.NOT_SERIALIZABLE({ ...error.fields, path: pathFromOperator(String(error.fields['path']), plan, nodes) }, error.cause);
+  }
+}
+
+/** `object -> .nodes -> [1] -> .params -> .f -> cfg` as its author knows it: `function f of map at words.ts:12 -> cfg`. */
+function pathFromOperator(path: string, plan: StagePlan, nodes: readonly RddNode[]): string {
+  const [, part, ...rest] = path.split(' -> ');
+  let owner: string;
+  let at: unknown;
+  if (part === '.sink') {
+    owner = plan.sink.type === 'shuffle' ? `the shuffle after ${nodes.at(-1)?.callSite}` : 'the action';
+    at = plan.sink;
+  } else {
+    const node = part === '.nodes' ? nodes[Number(rest[0]?.slice(1, -1))] : undefined;
+    if (node === undefined || rest[1] !== '.params') return path;
+    owner = node.callSite;
+    at = node.params;
+    rest.splice(0, 2);
+  }
+  // A function may lie deeper: `.aggregator -> .mergeValue`.
+  let name = 'value';
+  while (typeof at === 'object' && at !== null && rest[0]?.startsWith('.') === true) {
+    name = (rest.shift() as string).slice(1);
+    at = (at as Record<string, unknown>)[name];
+  }
+  return [`${typeof at === 'function' ? 'function ' : ''}${name} of ${owner}`, ...rest].join(' -> ');
 }
 
 /** The route of a partition down to its source, and the payload of its task. */

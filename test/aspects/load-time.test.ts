@@ -45,15 +45,19 @@ function edited(source: string, url: string, format: 'module' | 'commonjs' = 'mo
   return loadTimeEditor.edit({ ...module, program, edit }) ? edit.toString() : undefined;
 }
 
+// oxlint-disable-next-line typescript/no-explicit-any -- text that is run has no types
+type Untyped = any;
+
 /** Runs text as an ECMAScript module. */
-const run = async (source: string): Promise<Record<string, any>> => (await import(`data:text/javascript,${encodeURIComponent(source)}`)) as Record<string, any>;
+const run = async (source: string): Promise<Record<string, Untyped>> =>
+  (await import(`data:text/javascript,${encodeURIComponent(source)}`)) as Record<string, Untyped>;
 
 const freshUrl = (name = 'orders.js'): string => `file:///srv/app-${++count}/${name}`;
 const here = (url: string) => within(`**${new URL(url).pathname}`);
 const say = (text: string) => before(() => void log.push(text));
 
 /** Everything about class Orders of a fresh module is woven; gives what the module exports. */
-async function loadWoven(source: string, name = 'Orders'): Promise<Record<string, any>> {
+async function loadWoven(source: string, name = 'Orders'): Promise<Record<string, Untyped>> {
   const url = freshUrl();
   register([
     { pointcut: here(url).and(execution('submit')), advice: say('submit') },
@@ -109,7 +113,7 @@ describe('load-time weaving', () => {
     const source =
       'class Orders { submit() {} }\nmodule.exports = Orders;\nmodule.exports.Jobs = class { submit() {} };\nexports.Lost = class Lost { submit() {} };';
     const text = edited(source, url, 'commonjs');
-    const module: { exports: any } = { exports: {} };
+    const module: { exports: Untyped } = { exports: {} };
     // oxlint-disable-next-line no-new-func
     new Function('module', 'exports', text!)(module, module.exports);
     new module.exports().submit();

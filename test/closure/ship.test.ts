@@ -3,7 +3,7 @@ import { createRequire } from 'node:module';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { captureEditor, serializeGraph } from '../../src/closure/index.ts';
 import { addEditor } from '../../src/loader/hook.ts';
-import type { Case } from './fixtures/cases.ts';
+import type { Case } from './fixtures/case.ts';
 
 let worker: Worker;
 
@@ -35,15 +35,20 @@ async function check({ make, args, expected }: Case): Promise<void> {
 
 const capture = captureEditor();
 addEditor({ ...capture, wants: (module) => !module.url.includes('?plain') && capture.wants(module) });
-const hooked = (await import('./fixtures/cases.ts')) as { cases: readonly Case[] };
-const plain = (await import(`./fixtures/cases.ts?${'plain'}`)) as { cases: readonly Case[] };
+/** Each file is loaded twice: as the hook makes it, and as it stands. */
+const allCases = async (query = ''): Promise<Case[]> => {
+  const files = ['functions', 'classes', 'values'].map((subject) => import(`./fixtures/cases-${subject}.ts${query}`) as Promise<{ cases: readonly Case[] }>);
+  return (await Promise.all(files)).flatMap(({ cases }) => cases);
+};
+const hooked = await allCases();
+const plain = await allCases('?plain');
 
 describe('with the load-time transform, a thread rebuilds', () => {
-  for (const one of hooked.cases) test(one.name, () => check(one));
+  for (const one of hooked) test(one.name, () => check(one));
 });
 
 describe('with the inspector alone, a thread rebuilds', () => {
-  for (const one of plain.cases) {
+  for (const one of plain) {
     if (one.hookOnly === undefined) test(one.name, () => check(one));
     else if (one.hookOnly.startsWith('two closures')) continue;
     else test(`not: ${one.name}`, () => expect(() => serializeGraph(one.make())).toThrow(/--import spark-proxy\/register/));

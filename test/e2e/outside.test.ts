@@ -113,7 +113,11 @@ test('what an application left on a worker goes when the application ends', asyn
   const { sc, session } = context({ 'transport.url': 'tcp://127.0.0.1:0' });
   await worker(await session.url(), '--conf', `spark.local.dir=${directory}`);
   await workers(session, 1);
-  await sc.range(0, 10, 1, 2).map((x): [number, number] => [x, x]).groupByKey(2).count();
+  await sc
+    .range(0, 10, 1, 2)
+    .map((x): [number, number] => [x, x])
+    .groupByKey(2)
+    .count();
   expect(files().length).toBe(2);
   const gone = new Promise<void>((resolve) => {
     const watcher = watch(directory, { recursive: true }, () => {

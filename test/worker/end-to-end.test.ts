@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from 'vitest';
-import { newId,contentHash } from '../../src/core/ids.ts';
+import { newId, contentHash } from '../../src/core/ids.ts';
 import type { Transport } from '../../src/transports/contract.ts';
 import { connectTransport } from '../../src/transports/index.ts';
 import { APP, task, tasks } from '../dispatcher/fixtures.ts';

@@ -32,7 +32,7 @@ async function job(ms: number, partitions: number): Promise<number> {
   return times.sort((a, b) => a - b)[times.length >> 1] as number;
 }
 
-await tasks(1500);
+await tasks(2500);
 await job(300, 1);
 console.log('BENCH ready');
 for await (const line of createInterface({ input: process.stdin })) {

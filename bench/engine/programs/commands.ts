@@ -9,6 +9,6 @@ export async function serve(commands: Commands): Promise<void> {
   for await (const line of createInterface({ input: process.stdin })) {
     const [name = '', input = '', partitions] = line.split('\t');
     if (name === 'end') break;
-    console.log(`BENCH ${await commands[name]?.(input, Number(partitions))}`);
+    console.log(`BENCH ${String(await commands[name]?.(input, Number(partitions)))}`);
   }
 }

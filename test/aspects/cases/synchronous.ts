@@ -176,6 +176,7 @@ export const synchronous: Cases = {
     const seen: unknown[] = [];
     weave(Orders, execution('submit'), [
       before((...all: JoinPoint[]) => void seen.push(all[0]?.name)),
+      // oxlint-disable-next-line typescript/no-useless-default-assignment -- with a default, its length is 0
       before((jp: JoinPoint | undefined = undefined) => void seen.push(jp?.name)),
       before(function () {
         seen.push((arguments[0] as JoinPoint).name);
