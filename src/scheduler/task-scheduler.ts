@@ -107,10 +107,12 @@ export class TaskScheduler implements TaskSchedulerPort {
     const attempt = manager?.running.get(update.taskId);
     if (manager === undefined || attempt === undefined) return;
     attempt.runsOn = update.executorId;
-    if (update.state === 'RUNNING') {
+    // A short task may have ended before its executor said that it runs.
+    if (!attempt.started) {
+      attempt.started = true;
       this.#listener?.taskStarted(manager, attempt);
-      return;
     }
+    if (update.state === 'RUNNING') return;
     this.#byTask.delete(update.taskId);
     if (update.state === 'FINISHED') this.#finished(manager, attempt, update.data);
     else this.#failed(manager, attempt, update.state, decodeFailure(update.data));

@@ -28,6 +28,8 @@ export interface RunningAttempt {
   /** The executor that says it runs there. */
   runsOn: string;
   readonly launchTime: number;
+  /** Its executor has said that it runs, or that it has ended. */
+  started: boolean;
 }
 
 /**
@@ -110,7 +112,7 @@ export class TaskSetManager {
     const attemptNumber = (this.#attempts[position] as number)++;
     const taskId = newTaskId();
     this.#launched[position] = true;
-    this.running.set(taskId, { taskId, index: position, attemptNumber, launchedOn: executorId, runsOn: executorId, launchTime: this.#clock.wallTime() });
+    this.running.set(taskId, { taskId, index: position, attemptNumber, launchedOn: executorId, runsOn: executorId, launchTime: this.#clock.wallTime(), started: false });
     return {
       taskId,
       attemptNumber,
