@@ -1,19 +1,21 @@
-import { mkdirSync, mkdtempSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { loadConfiguration } from '../core/config.ts';
+import { printable, SparkProxyError } from '../core/errors.ts';
 import { newId } from '../core/ids.ts';
 import { createLogger, setLogLevel } from '../core/logger.ts';
+import { makeTemporaryDirectory, removeTemporaryDirectory } from '../core/temporary.ts';
 import { version } from '../core/version.ts';
 import { ThreadPool } from '../executor/thread-pool.ts';
 import { createRegisterCenter } from '../registry/index.ts';
+import type { Transport } from '../transports/contract.ts';
 import { connectTransport } from '../transports/index.ts';
 import { createWorkerHost } from '../worker/host.ts';
 import { CLI_ERRORS } from './errors.ts';
 import { parseOptions, parseSettings, type Command } from './command.ts';
 
 const logger = createLogger('worker');
+
+/** One try to connect, milliseconds. */
+const CONNECT_MS = 2000;
 
 const OPTIONS = {
   url: { type: 'string' },
@@ -32,6 +34,49 @@ export function parseLabels(text: string): Record<string, string> {
     labels[match[1] as string] = match[2] as string;
   }
   return labels;
+}
+
+const OWNER_GONE = 'its owner is gone';
+
+/** Somebody wants the worker to end: a signal, or for an owned worker the end of its owner. Heard from the first moment. */
+class StopRequest {
+  readonly asked: Promise<string>;
+  reason: string | undefined;
+  readonly #close: () => void;
+
+  constructor(owned: boolean) {
+    let ask: (reason: string) => void = () => undefined;
+    this.asked = new Promise((resolve) => {
+      ask = (reason) => {
+        this.reason ??= reason;
+        resolve(reason);
+      };
+    });
+    const signals = ['SIGTERM', 'SIGINT'] as const;
+    for (const signal of signals) process.on(signal, ask);
+    if (owned) process.stdin.resume().once('close', () => ask(OWNER_GONE));
+    this.#close = () => {
+      for (const signal of signals) process.removeListener(signal, ask);
+      if (owned) process.stdin.destroy();
+    };
+  }
+
+  close(): void {
+    this.#close();
+  }
+}
+
+/** A worker of its own waits for its dispatcher as long as it takes; an owned one gives up. Undefined: it was asked to end. */
+async function connect(url: string, owned: boolean, stop: StopRequest): Promise<Transport | undefined> {
+  for (let told = false; stop.reason === undefined; told = true) {
+    try {
+      return await connectTransport(url, { role: 'client', connectTimeoutMs: CONNECT_MS });
+    } catch (error) {
+      if (owned || !SparkProxyError.is(error) || error.code !== 'SP_TRANSPORT_CONNECT_FAILED') throw error;
+      if (!told) process.stderr.write(`spark-proxy worker: waiting for a dispatcher at ${printable(url)}\n`);
+    }
+  }
+  return undefined;
 }
 
 export const workerCommand: Command = {
@@ -63,13 +108,14 @@ Examples:
     if (url === undefined) throw CLI_ERRORS.USAGE({ command: 'worker', reason: 'no --url is given, and transport.url is not set' });
     const labels = parseLabels(configuration.get('worker.labels'));
 
-    const base = configuration.get('spark.local.dir') ?? tmpdir();
-    mkdirSync(base, { recursive: true });
-    const localDir = mkdtempSync(join(base, `spark-proxy-worker-${process.pid}-`));
+    const owned = values.owned === true;
+    const stop = new StopRequest(owned);
+    const localDir = makeTemporaryDirectory(configuration.get('spark.local.dir'), 'spark-proxy-worker');
     const id = newId('worker');
     const slots = configuration.get('worker.slots');
     try {
-      const transport = await connectTransport(url, { role: 'client' });
+      const transport = await connect(url, owned, stop);
+      if (transport === undefined) return 0;
       const registry = createRegisterCenter(transport, { beatMs: configuration.get('registry.beat'), ttlMs: configuration.get('registry.ttl') });
       const runner = new ThreadPool({
         executorId: id,
@@ -92,25 +138,19 @@ Examples:
         version,
         drainGraceMs: configuration.get('worker.drain.grace'),
         onOrphaned: (reason) => {
-          logger.error('the dispatcher is gone; the worker ends', { url, reason: reason?.message });
-          void host.close();
+          if (owned) void host.close();
+          else logger.warn('still no dispatcher; the worker waits for one', { url, reason: reason?.message });
         },
       });
-      transport.setActive(true);
       logger.info('ready', { id, pid: process.pid, slots, url });
-      const drain = (reason: string) => (): void => {
-        void host.drain(reason);
-      };
-      process.once('SIGTERM', drain('SIGTERM'));
-      process.once('SIGINT', drain('SIGINT'));
-      if (values.owned === true) process.stdin.resume().once('close', () => void host.close());
+      void stop.asked.then((reason) => (reason === OWNER_GONE ? host.close() : host.drain(reason)));
       await host.closed;
-      if (values.owned === true) process.stdin.destroy();
       await registry.close();
       await transport.close();
       return 0;
     } finally {
-      await rm(localDir, { recursive: true, force: true });
+      stop.close();
+      await removeTemporaryDirectory(localDir);
     }
   },
 };

@@ -1,4 +1,5 @@
 import { types } from 'node:util';
+import { SparkProxyError } from '../core/errors.ts';
 import { SERIALIZE } from './contract.ts';
 import type { ByReviver } from './contract.ts';
 import { builtinReference, importReference } from './references.ts';
@@ -55,8 +56,19 @@ export function referenceNode(reference: Reference): WireNode {
 }
 
 export function revivedNode(writer: GraphWriter, value: ByReviver): WireNode {
-  const { reviver, data } = value[SERIALIZE]();
+  const { reviver, data } = serialized(writer, value);
   return [Tag.revived, reviver, writer.encode(data, ` -> (data of ${reviver})`)];
+}
+
+/** What refuses to travel (a context, an RDD) says so with the path it was captured through. */
+function serialized(writer: GraphWriter, value: ByReviver): ReturnType<ByReviver[typeof SERIALIZE]> {
+  try {
+    return value[SERIALIZE]();
+  } catch (cause) {
+    if (!SparkProxyError.is(cause)) throw cause;
+    const [what = cause.message] = cause.message.split('\n  hint: ');
+    return writer.refuse({ what, hint: `${cause.remedy}; for a field of the same object, copy it to a const first` }, '', cause);
+  }
 }
 
 function symbolNode(value: symbol): WireNode {

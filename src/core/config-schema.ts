@@ -33,6 +33,12 @@ const oneOf = <const T extends readonly [string, ...string[]]>(...names: T): z.Z
 
 const text = z.string();
 
+/** Schemes of src/transports; a new transport is named here too, so that a wrong URL is refused where it is written. */
+const TRANSPORT_SCHEMES = ['tcp:', 'memory:'];
+const transportUrl = text.refine((url) => URL.canParse(url) && TRANSPORT_SCHEMES.includes(new URL(url).protocol), {
+  message: `expected a URL that begins with one of ${TRANSPORT_SCHEMES.join(', ')}`,
+});
+
 interface Key<T> {
   readonly parse: z.ZodType<T, string>;
   /** As it would be written; undefined: not set. */
@@ -53,9 +59,9 @@ export const CONFIG_KEYS = {
     'external',
     'Where captured tasks run: `external` workers (inside while none is registered), or `internal`: always inside.',
   ),
-  'host.selector': key(text, 'RANDOM', 'How a worker is chosen: RANDOM, ROUND_ROBIN, LEAST_LOADED.'),
+  'host.selector': key(oneOf('RANDOM', 'ROUND_ROBIN', 'LEAST_LOADED'), 'RANDOM', 'How a worker is chosen: RANDOM, ROUND_ROBIN, LEAST_LOADED.'),
   'transport.url': key(
-    text,
+    transportUrl,
     undefined,
     'How tasks travel, by URL scheme: `tcp://127.0.0.1:7077` (port 0: any free one), `memory:name`. Unset: nothing leaves the process, unless worker.instances asks for workers.',
   ),

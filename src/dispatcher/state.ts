@@ -16,6 +16,9 @@ const MAX_DECLINED = 32;
 const MAX_DEPARTED = 64;
 const NO_PARENTS: readonly number[] = [];
 
+/** Workers lost under a running task before it is not handed back to the application any more. */
+const SUSPECT_DEATHS = 2;
+
 /**
  * When? The dispatcher's state machine: events in by one door, effects out. No I/O, no clock, no randomness but the selector's.
  *
@@ -276,16 +279,23 @@ export class DispatcherState {
       this.#fail(entry, 'KILLED', dispatcherErrors.CANCELLED({ name: entry.task.name, reason }), worker.id);
       return;
     }
-    if (counted) entry.lostOn = [...entry.lostOn, worker.id];
+    if (counted) {
+      entry.lostOn = [...entry.lostOn, worker.id];
+      if (entry.phase === 'RUNNING') entry.diedUnderIt++;
+    }
     entry.transition('WAITING', now, reason);
     if (entry.lostOn.length < this.#maxLeases) {
       this.#workers.kind(entry.task.kind).order.putBack(entry);
       this.#waiting++;
       return;
     }
+    this.#giveUp(entry, now);
+  }
+
+  #giveUp(entry: TaskEntry, now: number): void {
     const error = dispatcherErrors.LEASES_EXHAUSTED({ name: entry.task.name, count: entry.lostOn.length, story: entry.story() });
     this.#ledger.end(entry, now, 'the dispatcher');
-    this.#fail(entry, 'FAILED', error, worker.id);
+    this.#fail(entry, 'FAILED', error);
   }
 
   /** Sends what can be sent, or hands back what nobody could run. */
@@ -338,6 +348,11 @@ export class DispatcherState {
     const byApplication = new Map<string, TaskDescription[]>();
     for (let entry = pool.order.take(); entry !== undefined; entry = pool.order.take()) {
       this.#waiting--;
+      // Two workers died under it: inside it may take the application along.
+      if (entry.diedUnderIt >= SUSPECT_DEATHS) {
+        this.#giveUp(entry, now);
+        continue;
+      }
       this.#counts.handedBack++;
       this.#ledger.end(entry, now, 'the dispatcher');
       let tasks = byApplication.get(entry.application);

@@ -56,9 +56,17 @@ export interface RddContext {
 
 let frameFilter: RegExp | undefined;
 
+/** Lines of a stack that are neither this package's nor Node's own. */
+export function userFrames(stack: string): string[] {
+  return stack.split('\n').filter((line) => /^\s+at /.test(line) && !line.includes('node:') && !ownFrames().test(line));
+}
+
+function ownFrames(): RegExp {
+  return (frameFilter ??= new RegExp(`${new URL('..', import.meta.url).href.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}(rdd|scheduler|sql|index)`));
+}
+
 /** The user's line that called an RDD method: first frame outside this package's own sources. */
 export function callSite(method: string): string {
-  frameFilter ??= new RegExp(`^${new URL('..', import.meta.url).href.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}(rdd|scheduler|sql|index)`);
   const limit = Error.stackTraceLimit;
   Error.stackTraceLimit = 8;
   const stack = new Error().stack ?? '';
@@ -68,7 +76,7 @@ export function callSite(method: string): string {
     if (at === null || line.includes('node:internal')) continue;
     const [, file, row] = at as unknown as [string, string, string];
     const url = file.startsWith('file:') ? file : `file://${file}`;
-    if (frameFilter.test(url)) continue;
+    if (ownFrames().test(url)) continue;
     return `${method} at ${url.replace(/\?.*$/, '').split('/').at(-1)}:${row}`;
   }
   return method;

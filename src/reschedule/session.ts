@@ -2,12 +2,10 @@
  * One captured context's way out: transport, register center, dispatcher and, where asked for, worker processes.
  * OWNERSHIP: begins when the context is captured, ends when the context stops. While it cannot place tasks, they run inside.
  */
-import { mkdtempSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
-import { hostname, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { hostname } from 'node:os';
 import { systemClock, type Timer } from '../core/clock.ts';
 import { createLogger } from '../core/logger.ts';
+import { makeTemporaryDirectory, removeTemporaryDirectory } from '../core/temporary.ts';
 import { version } from '../core/version.ts';
 import type { Dispatcher, DispatcherListener, DispatcherStats } from '../dispatcher/contract.ts';
 import { createDispatcher } from '../dispatcher/service.ts';
@@ -64,10 +62,15 @@ export class RescheduleSession implements DispatcherListener {
   constructor(context: SparkContext, runId: string) {
     this.runId = runId;
     this.#context = context;
-    const { configuration } = context;
+    const { backend, configuration } = context;
     this.#instances = configuration.get('worker.instances');
     this.#url = configuration.get('transport.url') ?? (this.#instances > 0 ? 'tcp://127.0.0.1:0' : undefined);
-    if (this.#url !== undefined && this.destination === 'external') this.#starting = this.#start(this.#url);
+    if (this.#url !== undefined && this.destination === 'external') {
+      this.#starting = this.#start(this.#url).finally(() => {
+        this.#starting = undefined;
+        backend.reviveOffers();
+      });
+    }
   }
 
   get destination(): 'external' | 'internal' {
@@ -118,7 +121,7 @@ export class RescheduleSession implements DispatcherListener {
         if (this.#blobs.delete(hash)) this.#dispatcher?.releaseBlob(hash);
       });
       if (this.#instances > 0 && !this.#closed) {
-        this.#localDir = mkdtempSync(join(configuration.get('spark.local.dir') ?? tmpdir(), `spark-proxy-workers-${process.pid}-`));
+        this.#localDir = makeTemporaryDirectory(configuration.get('spark.local.dir'), 'spark-proxy-workers');
         this.#workers = startWorkerProcesses(this.#instances, this.#transport.url, configuration, this.#localDir, systemClock, (pid) => this.#workerDied(pid));
       }
     } catch (cause) {
@@ -127,8 +130,6 @@ export class RescheduleSession implements DispatcherListener {
       this.#dispatcher = undefined;
       this.#stopWaiting();
     }
-    this.#starting = undefined;
-    backend.reviveOffers();
   }
 
   /** Its process was seen to end: nobody need wait for its beats to be missed. */
@@ -264,7 +265,7 @@ export class RescheduleSession implements DispatcherListener {
     this.#dispatcher = undefined;
     await this.#registry?.close();
     await this.#transport?.close();
-    if (this.#localDir !== undefined) await rm(this.#localDir, { recursive: true, force: true });
+    if (this.#localDir !== undefined) await removeTemporaryDirectory(this.#localDir);
     for (const listener of this.#closedListeners) listener();
   }
 }

@@ -1,18 +1,16 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
-import { availableParallelism, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { availableParallelism } from 'node:os';
 import { SERIALIZE } from '../closure/contract.ts';
 import { systemClock } from '../core/clock.ts';
 import { loadConfiguration, type Configuration } from '../core/config.ts';
 import { EventBus } from '../core/events.ts';
 import { newId } from '../core/ids.ts';
 import { createLogger } from '../core/logger.ts';
+import { makeTemporaryDirectory, removeTemporaryDirectory } from '../core/temporary.ts';
 import type { Sink } from '../executor/plan.ts';
 import { blockId } from '../executor/task-runtime.ts';
 import { ThreadPool } from '../executor/thread-pool.ts';
-import type { RddContext, RddNode } from '../rdd/node.ts';
+import { userFrames, type RddContext, type RddNode } from '../rdd/node.ts';
 import { RDD } from '../rdd/rdd.ts';
 import { parallelizeNode, rangeNode, textFileNode } from '../rdd/sources.ts';
 import { Accumulator, type AccumulatorParam } from '../storage/accumulator.ts';
@@ -47,7 +45,6 @@ export class SparkContext implements RddContext {
   readonly #accumulators = new Map<number, Accumulator<never, unknown>>();
   readonly #properties = new AsyncLocalStorage<Readonly<Record<string, string>>>();
   readonly #localDir: string;
-  readonly #removeLocalDir = (): void => rmSync(this.#localDir, { recursive: true, force: true });
   #rdds = 0;
   #shuffles = 0;
   #ids = 0;
@@ -62,8 +59,7 @@ export class SparkContext implements RddContext {
     this.appName = configuration.get('spark.app.name');
     this.master = configuration.get('spark.master');
     const { threads, maxFailures } = parseMaster(this.master);
-    this.#localDir = mkdtempSync(join(configuration.get('spark.local.dir') ?? tmpdir(), `spark-proxy-${process.pid}-`));
-    process.once('exit', this.#removeLocalDir);
+    this.#localDir = makeTemporaryDirectory(configuration.get('spark.local.dir'), 'spark-proxy');
     const pool = new ThreadPool({
       executorId: DRIVER_EXECUTOR,
       localDir: this.#localDir,
@@ -202,6 +198,7 @@ export class SparkContext implements RddContext {
 
   async runJob(node: RddNode, sink: Sink, partitions: readonly number[], onResult: (index: number, value: unknown) => void): Promise<void> {
     this.#requireRunning();
+    const calledFrom = new Error().stack ?? '';
     const properties = this.#properties.getStore() ?? {};
     const preparing = prepareLineage(node);
     if (preparing !== undefined) await preparing;
@@ -209,6 +206,8 @@ export class SparkContext implements RddContext {
     this.#keepAlive ??= setInterval(() => undefined, 2 ** 30);
     try {
       await this.#dag.runJob({ node, sink, partitions, properties, onResult }).done;
+    } catch (error) {
+      throw withCallSite(error, calledFrom);
     } finally {
       if (this.#dag.activeJobs === 0) {
         clearInterval(this.#keepAlive);
@@ -242,8 +241,7 @@ export class SparkContext implements RddContext {
     this.#dag.cancelAll('the SparkContext was stopped');
     this.events.emit('onApplicationEnd', { appId: this.applicationId, time: systemClock.wallTime() });
     await this.backend.stop();
-    process.removeListener('exit', this.#removeLocalDir);
-    await rm(this.#localDir, { recursive: true, force: true });
+    await removeTemporaryDirectory(this.#localDir);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -264,4 +262,13 @@ function parseMaster(master: string): { threads: number; maxFailures: number | u
     threads: threads === undefined ? 1 : threads === '*' ? availableParallelism() : Number(threads),
     maxFailures: maxFailures === undefined ? undefined : Number(maxFailures),
   };
+}
+
+/** A job fails far from the action that asked for it: its error ends with the user's own lines. */
+function withCallSite(error: unknown, calledFrom: string): unknown {
+  if (error instanceof Error) {
+    const head = (error.stack ?? error.message).split('\n').filter((line) => !/^\s+at /.test(line));
+    Object.defineProperty(error, 'stack', { value: [...head, ...userFrames(calledFrom)].join('\n'), configurable: true, writable: true });
+  }
+  return error;
 }

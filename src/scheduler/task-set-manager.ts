@@ -112,7 +112,15 @@ export class TaskSetManager {
     const attemptNumber = (this.#attempts[position] as number)++;
     const taskId = newTaskId();
     this.#launched[position] = true;
-    this.running.set(taskId, { taskId, index: position, attemptNumber, launchedOn: executorId, runsOn: executorId, launchTime: this.#clock.wallTime(), started: false });
+    this.running.set(taskId, {
+      taskId,
+      index: position,
+      attemptNumber,
+      launchedOn: executorId,
+      runsOn: executorId,
+      launchTime: this.#clock.wallTime(),
+      started: false,
+    });
     return {
       taskId,
       attemptNumber,

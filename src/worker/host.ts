@@ -208,10 +208,14 @@ class Worker implements WorkerHost {
 
   #watchConnection(): () => void {
     let timer: Timer | undefined;
+    let connected = true;
     const off = this.#options.transport.onConnection((state, reason) => {
+      // Each failed attempt to come back says so again: only the first word counts.
+      if ((state === 'connected') === connected) return;
+      connected = state === 'connected';
       timer?.cancel();
       timer = undefined;
-      if (state === 'connected') return;
+      if (connected) return;
       this.#logger.warn('the connection is lost', { error: reason?.message ?? '' });
       timer = this.#clock.after(this.#options.orphanedAfterMs ?? 30_000, () => this.#options.onOrphaned?.(reason), { background: true });
     });
