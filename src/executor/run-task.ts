@@ -5,7 +5,7 @@
 import { performance } from 'node:perf_hooks';
 import { threadId } from 'node:worker_threads';
 import { deserializeGraph } from '../closure/index.ts';
-import { decodeRecords, encodeRecords, packValue, unpackValue } from '../protocol/columns.ts';
+import { decodeRecords, encodeRecords, packValue, requireData, unpackValue } from '../protocol/columns.ts';
 import { decodeMapOutputs, type MapOutputs } from '../shuffle/map-output.ts';
 import { partitionFunction } from '../shuffle/partitioner.ts';
 import { executorRevivers } from '../storage/revivers.ts';
@@ -230,7 +230,11 @@ function openSource(node: PlanNode, payload: TaskPayload, partition: number, env
 
 /** Records travel as columns, everything else as one packed value. */
 function encodeValue(sink: string, value: unknown): unknown {
-  return sink === 'collect' || sink === 'take' || sink === 'reduce' ? encodeRecords(value as unknown[]) : value;
+  return sink === 'collect' || sink === 'take' || sink === 'reduce'
+    ? encodeRecords(value as unknown[])
+    : sink === 'aggregate' || sink === 'partition'
+      ? requireData(value)
+      : value;
 }
 
 export function encodeTaskResult(result: TaskResult): Uint8Array {

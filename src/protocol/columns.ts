@@ -15,7 +15,7 @@ import { defineErrors } from '../core/errors.ts';
 export const COLUMN_ERRORS = defineErrors('COLUMN', {
   NOT_DATA: [
     'a record cannot be encoded: {reason}',
-    'records must be data: numbers, strings, booleans, null, arrays, plain objects, Map, Set, Date, bigint, typed arrays; not functions or symbols',
+    'records must be data: numbers, strings, booleans, null, arrays, plain objects, Map, Set, Date, bigint, typed arrays; not functions, symbols or instances of classes (map them to plain objects first, or make them again inside the function)',
   ],
   CORRUPT: ['a block of records is corrupt: {reason}', 'the task is retried and the block computed again; if it happens again, check the disk'],
 });
@@ -45,6 +45,42 @@ addExtension({
     throw new TypeError('a function is not data');
   },
 } as never);
+
+/** Built-in classes that msgpack carries; instances of any other class would silently lose their class. */
+const CARRIED = new Set<unknown>(
+  [Object, Array, Map, Set, Date, RegExp, ArrayBuffer, DataView, Boolean, Number, String, Buffer, Uint8Array, Uint8ClampedArray, Uint16Array, Uint32Array]
+    .concat([Int8Array, Int16Array, Int32Array, Float32Array, Float64Array, BigInt64Array, BigUint64Array, SharedArrayBuffer] as never)
+    .concat([Error, TypeError, RangeError, SyntaxError, ReferenceError, EvalError, URIError, AggregateError] as never)
+    .map((constructor) => (constructor as { prototype: unknown }).prototype),
+);
+CARRIED.add(null);
+/** Nesting looked into; deeper values are left to the encoder. */
+const CHECKED_DEPTH = 16;
+
+/** @throws SP_COLUMN_NOT_DATA naming the class of an instance that would arrive as a plain object */
+export function requireData<T>(value: T, depth = 0): T {
+  if (typeof value !== 'object' || value === null || depth > CHECKED_DEPTH) return value;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  if (!CARRIED.has(prototype)) {
+    const name = (value as { constructor?: { name?: string } }).constructor?.name ?? 'an unnamed class';
+    throw COLUMN_ERRORS.NOT_DATA({ reason: `an instance of ${name} would lose its class` });
+  }
+  if (Array.isArray(value)) for (const one of value) requireData(one, depth + 1);
+  else if (prototype === Object.prototype) for (const key in value) requireData((value as Record<string, unknown>)[key], depth + 1);
+  else if (value instanceof Map) {
+    for (const [k, v] of value) {
+      requireData(k, depth + 1);
+      requireData(v, depth + 1);
+    }
+  } else if (value instanceof Set) for (const one of value) requireData(one, depth + 1);
+  return value;
+}
+
+/** A value of the program's as bytes. @throws SP_COLUMN_NOT_DATA */
+export function packData(value: unknown): Uint8Array {
+  requireData(value);
+  return packValue(value);
+}
 
 /** Any data value as bytes (msgpack with Map, Set, Date, bigint, undefined, cycles). @throws SP_COLUMN_NOT_DATA */
 export function packValue(value: unknown): Uint8Array {
@@ -123,7 +159,7 @@ function pushColumn(out: Uint8Array[], records: readonly unknown[]): number {
       return pushPair(out, firsts, seconds);
     }
     default: {
-      const body = packValue(records);
+      const body = packData(records);
       const head = header(VALUES, n, 4);
       head.writeUInt32LE(body.byteLength, HEADER);
       return add(out, head, body);

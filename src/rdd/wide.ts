@@ -1,6 +1,6 @@
 /** Operators that move records between partitions, as nodes. */
 import type { Aggregator } from '../executor/plan.ts';
-import { decodeRecords, packValue } from '../protocol/columns.ts';
+import { decodeRecords, packData } from '../protocol/columns.ts';
 import { rangeBounds, samePartitioner, type Compare, type Partitioner } from '../shuffle/partitioner.ts';
 import { callSite, type RddContext, type RddNode, type ShuffleDependency } from './node.ts';
 
@@ -116,5 +116,5 @@ async function sampleKeys(context: RddContext, parent: RddNode, numPartitions: n
 }
 
 export function packedZero(zero: unknown): Uint8Array {
-  return new Uint8Array(packValue(zero));
+  return new Uint8Array(packData(zero));
 }

@@ -1,6 +1,6 @@
 import { SERIALIZE, type ByReviver } from '../closure/contract.ts';
 import { contentHash } from '../core/ids.ts';
-import { packValue, unpackValue } from '../protocol/columns.ts';
+import { packData, unpackValue } from '../protocol/columns.ts';
 import { STORAGE_ERRORS } from './errors.ts';
 
 /** Broadcasts met while a stage is serialized. One serialization runs at a time: it is synchronous. */
@@ -29,7 +29,7 @@ export class Broadcast<T> implements ByReviver {
   constructor(id: number, value: T) {
     this.id = id;
     this.#value = value;
-    this.#bytes = packValue(value);
+    this.#bytes = packData(value);
     this.hash = contentHash(this.#bytes);
   }
 

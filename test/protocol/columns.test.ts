@@ -66,6 +66,22 @@ test('functions and symbols are refused', () => {
   expect(() => encodeRecords([Symbol('x')])).toThrow(/SP_COLUMN_NOT_DATA|cannot be encoded/);
 });
 
+test('instances of classes are refused by name, however deep, rather than arriving without their class', () => {
+  class Point {
+    x = 1;
+  }
+  for (const record of [new Point(), [1, new Point()], { at: { p: new Point() } }, new Map([[1, new Point()]])]) {
+    expect(() => encodeRecords([record, null])).toThrow(/an instance of Point would lose its class/);
+  }
+  for (const [value, name] of [
+    [new URL('file:///x'), 'URL'],
+    [new WeakMap(), 'WeakMap'],
+    [Promise.resolve(), 'Promise'],
+  ] as const) {
+    expect(() => encodeRecords([value])).toThrow(new RegExp(`an instance of ${name}`));
+  }
+});
+
 test('pairs written as two columns are read without pair objects', () => {
   const out: Uint8Array[] = [];
   appendPairs(out, ['a', 'b'], [1, 2]);

@@ -146,7 +146,10 @@ test('contexts and RDDs in closures are refused, with the path', async () => {
       .map(() => other.id)
       .collect(),
   );
-  expect(error.message).toMatch(/an RDD cannot be used inside a task/);
+  expect(error.code).toBe('SP_CLOSURE_NOT_SERIALIZABLE');
+  expect(error.message).toMatch(/an RDD cannot be used inside a task\n  captured through: function f of map at spark-context\.test\.ts:\d+ -> other/);
+  // The error of a job ends with the line of the action.
+  expect(error.stack).toMatch(/spark-context\.test\.ts/);
   expect(
     (
       await failure(
