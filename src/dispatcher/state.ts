@@ -16,8 +16,8 @@ const MAX_DECLINED = 32;
 const MAX_DEPARTED = 64;
 const NO_PARENTS: readonly number[] = [];
 
-/** Workers lost under a running task before it is not handed back to the application any more. */
-const SUSPECT_DEATHS = 2;
+/** Workers lost under a task that had been lost before, until it is not handed back to the application any more. */
+const SUSPECT_DEATHS = 1;
 
 /**
  * When? The dispatcher's state machine: events in by one door, effects out. No I/O, no clock, no randomness but the selector's.
@@ -281,7 +281,8 @@ export class DispatcherState {
     }
     if (counted) {
       entry.lostOn = [...entry.lostOn, worker.id];
-      if (entry.phase === 'RUNNING') entry.diedUnderIt++;
+      // Workers say at once that a task leased again begins, so here it is known that it had.
+      if (entry.phase === 'RUNNING' && entry.epoch > 1) entry.diedUnderIt++;
     }
     entry.transition('WAITING', now, reason);
     if (entry.lostOn.length < this.#maxLeases) {
@@ -348,7 +349,7 @@ export class DispatcherState {
     const byApplication = new Map<string, TaskDescription[]>();
     for (let entry = pool.order.take(); entry !== undefined; entry = pool.order.take()) {
       this.#waiting--;
-      // Two workers died under it: inside it may take the application along.
+      // A second worker died under it: inside it may take the application along.
       if (entry.diedUnderIt >= SUSPECT_DEATHS) {
         this.#giveUp(entry, now);
         continue;

@@ -47,7 +47,7 @@ export class TaskEntry implements WaitingTask {
   sentAt = 0;
   /** Workers that were lost while they held it. */
   lostOn: readonly string[] = NOWHERE;
-  /** Workers that were lost while it ran, not only waited, there. */
+  /** Workers that were lost while it ran there, after it had been lost before. */
   diedUnderIt = 0;
   /** Made with the first lease, so that a million waiting tasks carry none. */
   #story: StoryLine[] | undefined = undefined;

@@ -280,13 +280,28 @@ class Worker implements WorkerHost {
   }
 
   #run(held: HeldTask): void {
+    const { leased, frame } = held;
+    if (leased.epoch > 1) {
+      // It was lost before, perhaps by its own doing: the dispatcher hears that it begins here before it can do harm.
+      this.#outbox.add(frame.replyTo, this.#status(leased, 'RUNNING', EMPTY_BYTES, undefined));
+      void this.#outbox.flushed().then(() => this.#begin(held));
+      return;
+    }
+    this.#started.push(held);
+    this.#outbox.schedule();
+    this.#begin(held);
+  }
+
+  #begin(held: HeldTask): void {
+    if (held.killed !== undefined) {
+      this.#ended(held, 'KILLED', encodeFailure(workerErrors.CANCELLED({ name: held.leased.task.name, reason: held.killed })));
+      return;
+    }
     const { task } = held.leased;
     const { payload } = task;
     // A view posted to a thread would take the whole frame along.
     const given = payload.byteLength === payload.buffer.byteLength ? task : { ...task, payload: payload.slice() };
     held.given = given;
-    this.#started.push(held);
-    this.#outbox.schedule();
     this.#attemptTask(given).then(
       (data) => this.#ended(held, 'FINISHED', data),
       (error: unknown) => {
