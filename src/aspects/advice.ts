@@ -1,7 +1,29 @@
 import { errors } from './errors.ts';
 import type { JoinPoint, ProceedingJoinPoint } from './join-point.ts';
 
-export type AdviceKind = 'before' | 'after' | 'around' | 'afterReturning' | 'afterThrowing';
+/** What advice is given of an outcome: it is not run, it is given the join point, or also the result or error. */
+type Hears = 'nothing' | 'joinPoint' | 'outcome';
+
+interface AdviceKindRow {
+  /** Runs first, instead (and may proceed), or when the join point has an outcome. */
+  readonly place: 'before' | 'around' | 'after';
+  readonly returned: Hears;
+  readonly threw: Hears;
+}
+
+/** The kinds of advice, a row each: generated code, closures and promises all go by it. */
+export const ADVICE_KINDS = {
+  before: { place: 'before', returned: 'nothing', threw: 'nothing' },
+  around: { place: 'around', returned: 'nothing', threw: 'nothing' },
+  after: { place: 'after', returned: 'joinPoint', threw: 'joinPoint' },
+  afterReturning: { place: 'after', returned: 'outcome', threw: 'nothing' },
+  afterThrowing: { place: 'after', returned: 'nothing', threw: 'outcome' },
+} as const satisfies Readonly<Record<string, AdviceKindRow>>;
+
+export type AdviceKind = keyof typeof ADVICE_KINDS;
+
+/** The row of a kind, as wide as the table allows. */
+export const rowOf = (kind: AdviceKind): AdviceKindRow => ADVICE_KINDS[kind];
 
 // oxlint-disable-next-line no-explicit-any
 export type AnyFunction = (this: any, ...args: any[]) => any;
@@ -77,7 +99,7 @@ export function toAdvice(like: unknown): Advice {
   throw errors.BAD_ADVICE({ what: like === null ? 'null' : typeof like });
 }
 
-const isAfter = (advice: Advice): boolean => advice.kind.startsWith('after');
+const isAfter = (advice: Advice): boolean => rowOf(advice.kind).place === 'after';
 
 /**
  * Precedence inside one aspect, as AspectJ has it: of two before or around the earlier declared is further outside; of two

@@ -1,4 +1,4 @@
-import { takesParameters, type Advice, type AnyFunction } from './advice.ts';
+import { rowOf, takesParameters, type Advice, type AnyFunction } from './advice.ts';
 import type { ChainRequest, ShellState } from './chain-request.ts';
 import { afterSettled, isConstructible, late, noInstance } from './chain-helpers.ts';
 import { JoinPointN, type Continuation, type JoinPointBase, type Signature } from './join-point.ts';
@@ -49,19 +49,20 @@ export function compileClosures(request: ChainRequest, state: ShellState): AnyFu
 function wrap(signature: Signature, advice: Advice, inner: Continuation): Continuation {
   const run = advice.run as AnyFunction;
   const { aspect, kind } = advice;
+  const { place, returned, threw } = rowOf(kind);
   const isConstruct = signature.kind === 'construct';
   const settles = (value: unknown): value is Promise<unknown> => !isConstruct && value instanceof Promise;
   const wants = takesParameters(run);
   const point = (self: unknown, args: readonly unknown[]): JoinPointBase => new JoinPointN(signature, self, undefined, args);
 
-  if (kind === 'before') {
+  if (place === 'before') {
     return (self, args) => {
       if (wants) run.call(aspect, point(self, args));
       else run.call(aspect);
       return inner(self, args);
     };
   }
-  if (kind === 'around') {
+  if (place === 'around') {
     return (self, args) => {
       const jp = point(self, args);
       jp.next = inner;
@@ -77,16 +78,16 @@ function wrap(signature: Signature, advice: Advice, inner: Continuation): Contin
     try {
       result = inner(self, args);
     } catch (error) {
-      if (kind === 'afterReturning') throw error;
+      if (threw === 'nothing') throw error;
       jp.error = error;
-      if (kind === 'after') run.call(aspect, jp);
+      if (threw === 'joinPoint') run.call(aspect, jp);
       else run.call(aspect, jp, error);
       throw error;
     }
     if (settles(result)) return afterSettled(result, jp, run, aspect, kind);
     jp.result = result;
-    if (kind === 'after') run.call(aspect, jp);
-    else if (kind === 'afterReturning') run.call(aspect, jp, result);
+    if (returned === 'joinPoint') run.call(aspect, jp);
+    else if (returned === 'outcome') run.call(aspect, jp, result);
     return result;
   };
 }

@@ -1,4 +1,4 @@
-import type { AdviceKind, AnyFunction } from './advice.ts';
+import { rowOf, type AdviceKind, type AnyFunction } from './advice.ts';
 import { errors } from './errors.ts';
 import { JoinPointN, type JoinPointBase, type Signature } from './join-point.ts';
 
@@ -14,20 +14,21 @@ export function noInstance(signature: Signature, result: unknown): never {
 
 /** Runs after advice when a promise settles. What the advice returns is waited for, so that its failure is the call's. */
 export function afterSettled(promise: Promise<unknown>, jp: JoinPointBase | undefined, run: AnyFunction, aspect: unknown, kind: AdviceKind): Promise<unknown> {
+  const { returned, threw } = rowOf(kind);
   const fulfilled = (value: unknown): unknown => {
     if (jp !== undefined) jp.result = value;
-    const waits: unknown = kind === 'after' ? run.call(aspect, jp) : run.call(aspect, jp, value);
+    const waits: unknown = returned === 'joinPoint' ? run.call(aspect, jp) : run.call(aspect, jp, value);
     return waits instanceof Promise ? waits.then(() => value) : value;
   };
   const rejected = (error: unknown): unknown => {
     if (jp !== undefined) jp.error = error;
-    const waits: unknown = kind === 'after' ? run.call(aspect, jp) : run.call(aspect, jp, error);
+    const waits: unknown = threw === 'joinPoint' ? run.call(aspect, jp) : run.call(aspect, jp, error);
     if (!(waits instanceof Promise)) throw error;
     return waits.then(() => {
       throw error;
     });
   };
-  return promise.then(kind === 'afterThrowing' ? undefined : fulfilled, kind === 'afterReturning' ? undefined : rejected);
+  return promise.then(returned === 'nothing' ? undefined : fulfilled, threw === 'nothing' ? undefined : rejected);
 }
 
 export const HELPERS = { JPN: JoinPointN, late, noInstance, afterSettled };

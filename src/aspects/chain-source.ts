@@ -1,4 +1,4 @@
-import { takesParameters } from './advice.ts';
+import { rowOf, takesParameters } from './advice.ts';
 import { isConstructible } from './chain-helpers.ts';
 import type { ChainRequest } from './chain-request.ts';
 import { joinPointClasses } from './join-point.ts';
@@ -92,7 +92,7 @@ class Source {
         shape.count === undefined ? `JPN(SIG, ${shape.self}, ${next}, args)` : `JP${shape.count}(${this.#list(shape.count, 'SIG', shape.self, next)})`;
       lines.push(`const jp = new ${made};`);
     }
-    if (level.every((a) => a.kind === 'before')) {
+    if (level.every((a) => rowOf(a.kind).place === 'before')) {
       return [...lines, ...level.map((_, i) => this.#run(from + i, 'jp')), `return ${this.#call(shape)};`].join('\n');
     }
     return [...lines, 'let r;', this.#nest(from, shape, true), 'return r;'].join('\n');
@@ -109,8 +109,9 @@ class Source {
   #nest(i: number, shape: Shape, first = false): string {
     const one = this.#request.advice[i];
     if (one === undefined) return `r = ${this.#call(shape)};`;
-    if (one.kind === 'before') return `${this.#run(i, 'jp')}\n${this.#nest(i + 1, shape)}`;
-    if (one.kind === 'around') return this.#around(i, shape, first);
+    const row = rowOf(one.kind);
+    if (row.place === 'before') return `${this.#run(i, 'jp')}\n${this.#nest(i + 1, shape)}`;
+    if (row.place === 'around') return this.#around(i, shape, first);
     const inner = this.#nest(i + 1, shape);
     const jp = takesParameters(one.run);
     const setError = jp ? 'jp.error = e; ' : '';
@@ -121,14 +122,9 @@ class Source {
       const wait = `if (r instanceof Promise) r = afterSettled(r, ${jp ? 'jp' : 'undefined'}, A${i}, I${i}, '${one.kind}');`;
       return sync === '' ? wait : `${wait} else { ${sync} }`;
     };
-    switch (one.kind) {
-      case 'afterReturning':
-        return `${inner}\n${settled(`${setResult}${this.#run(i, 'jp, r')}`)}`;
-      case 'afterThrowing':
-        return `try { ${inner} } catch (e) { ${setError}${this.#run(i, 'jp, e')} throw e; }\n${settled('')}`;
-      case 'after':
-        return `try { ${inner} } catch (e) { ${setError}${this.#run(i, 'jp')} throw e; }\n${settled(`${setResult}${this.#run(i, 'jp')}`)}`;
-    }
+    const hear = (given: string, outcome: string): string => this.#run(i, given === 'outcome' ? `jp, ${outcome}` : 'jp');
+    const thrown = row.threw === 'nothing' ? inner : `try { ${inner} } catch (e) { ${setError}${hear(row.threw, 'e')} throw e; }`;
+    return `${thrown}\n${settled(row.returned === 'nothing' ? '' : `${setResult}${hear(row.returned, 'r')}`)}`;
   }
 
   #around(i: number, { count }: Shape, first: boolean): string {
