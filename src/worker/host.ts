@@ -52,6 +52,8 @@ export interface WorkerHost {
   readonly closed: Promise<void>;
 }
 
+/** A task that has run for so long is said to be running: by then most short ones have ended, and one word is enough. */
+const RUNNING_MS = 5;
 /** How long leaving waits for the last frames to be taken. */
 const FLUSH_MS = 2000;
 /** Frames held; credit keeps it to a fraction of this, so that cancels are never stuck behind tasks. */
@@ -86,6 +88,7 @@ class Worker implements WorkerHost {
   readonly #ends: (() => unknown)[] = [];
   readonly #deliveries = new Set<Delivery>();
   #started: HeldTask[] = [];
+  #telling: Timer | undefined;
   #announcement: Announcement | undefined;
   #whenIdle: (() => void) | undefined;
   #draining: Promise<void> | undefined;
@@ -114,7 +117,6 @@ class Worker implements WorkerHost {
       logger: this.#logger,
       id: this.id,
       queue: this.#queue,
-      beforeFlush: () => this.#sayStarted(),
     });
     this.#tasks = new HeldTasks({
       worker: this.id,
@@ -134,6 +136,7 @@ class Worker implements WorkerHost {
     try {
       transport.setActive(true);
       this.#ends.push(() => transport.setActive(false));
+      this.#ends.push(() => this.#telling?.cancel());
       this.#ends.push(this.#watchConnection());
       const subscription = await transport.consume(this.#queue, { prefetch: Math.max(MIN_PREFETCH, slots * 8) }, (delivery) => this.#receive(delivery));
       this.#ends.push(() => subscription.cancel());
@@ -288,7 +291,7 @@ class Worker implements WorkerHost {
       return;
     }
     this.#started.push(held);
-    this.#outbox.schedule();
+    this.#telling ??= this.#clock.after(RUNNING_MS, () => this.#sayStarted(), { background: true });
     this.#begin(held);
   }
 
@@ -334,8 +337,9 @@ class Worker implements WorkerHost {
     if (this.#whenIdle !== undefined && this.#tasks.load.running === 0) this.#whenIdle();
   }
 
-  /** RUNNING of what still runs at the end of the turn; what has ended meanwhile needs no such word. */
+  /** RUNNING of what still runs a little later; what has ended meanwhile needs no such word. */
   #sayStarted(): void {
+    this.#telling = undefined;
     const started = this.#started;
     this.#started = [];
     for (const { phase, frame, leased } of started) {

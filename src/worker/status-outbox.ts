@@ -24,7 +24,6 @@ export class StatusOutbox {
   readonly #clock: Clock;
   readonly #logger: Logger;
   readonly #envelope: ReturnType<typeof envelopeFactory>;
-  readonly #beforeFlush: () => void;
   readonly #updates = new Map<string, OutgoingStatus[]>();
   readonly #missing = new Map<string, Set<string>>();
   readonly #pending = new Set<Promise<void>>();
@@ -34,12 +33,11 @@ export class StatusOutbox {
   /** One line an outage, not one a frame. */
   #warned = false;
 
-  constructor(options: { transport: Transport; clock: Clock; logger: Logger; id: string; queue: string; beforeFlush: () => void }) {
+  constructor(options: { transport: Transport; clock: Clock; logger: Logger; id: string; queue: string }) {
     this.#transport = options.transport;
     this.#clock = options.clock;
     this.#logger = options.logger;
     this.#envelope = envelopeFactory(options.id, options.queue);
-    this.#beforeFlush = options.beforeFlush;
   }
 
   add(queue: string, status: OutgoingStatus): void {
@@ -56,7 +54,6 @@ export class StatusOutbox {
     this.schedule();
   }
 
-  /** Has `beforeFlush` called, and what it adds sent, in this turn. */
   schedule(): void {
     if (this.#scheduled || this.#closed) return;
     this.#scheduled = true;
@@ -84,9 +81,6 @@ export class StatusOutbox {
 
   #flush(): void {
     if (this.#closed) return;
-    // Still scheduled while more is added, so that it goes with this flush.
-    this.#scheduled = true;
-    this.#beforeFlush();
     this.#scheduled = false;
     const missing = [...this.#missing];
     const updates = [...this.#updates];

@@ -252,12 +252,14 @@ test('answers the transport could not take are sent when it can', async () => {
   };
   const w = await open([runner], { clock });
   await w.lease(leased(0));
+  await vi.waitFor(() => expect(timers).toHaveLength(1));
+  timers[0]?.();
   await w.until(() => w.said.length === 1);
   const send = vi.spyOn(w.transport, 'send').mockRejectedValueOnce(new Error('no connection'));
   runner.finish(0);
-  await vi.waitFor(() => expect(timers).toHaveLength(1));
+  await vi.waitFor(() => expect(timers).toHaveLength(2));
   expect(w.said).toEqual(['RUNNING 0@1']);
-  timers[0]?.();
+  timers[1]?.();
   await w.until(() => w.said.length === 2);
   expect(w.said[1]).toBe('FINISHED 0@1');
   send.mockRestore();
