@@ -25,7 +25,10 @@ function context(conf: Record<string, string>): { sc: SparkContext; session: Res
 }
 
 async function worker(url: string, ...options: string[]): Promise<{ pid: number; kill: (signal: NodeJS.Signals) => Promise<unknown> }> {
-  const conf = ['registry.beat=100ms', 'registry.ttl=500ms', 'log.level=info'].flatMap((setting) => ['--conf', setting]);
+  // Killed workers leave their files: they go with this directory.
+  const local = mkdtempSync(join(tmpdir(), 'killed-'));
+  ends.push(async () => rmSync(local, { recursive: true, force: true }));
+  const conf = ['registry.beat=100ms', 'registry.ttl=500ms', 'log.level=info', `spark.local.dir=${local}`].flatMap((setting) => ['--conf', setting]);
   const child = spawn(process.execPath, [CLI, 'worker', '--url', url, ...conf, ...options], { stdio: ['ignore', 'ignore', 'pipe'] });
   const exited = once(child, 'exit');
   const kill = async (signal: NodeJS.Signals): Promise<unknown> => {
