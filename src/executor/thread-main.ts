@@ -22,11 +22,12 @@ const environment = { executorId: options.executorId, localDir: options.localDir
 const queue: ThreadTask[] = [];
 let running = false;
 
-/** Results wait for each other at most this long, so that short tasks share a message. */
-const FLUSH_MS = 1;
+/** Results of tasks shorter than this, milliseconds, wait for the next task of their stage, so that they share a message. */
+const SHORT_MS = 0.2;
+/** Results that wait at most. */
+const MAX_WAITING = 64;
 let outbox: FromThread[] = [];
 let results: ThreadResult[] = [];
-let lastFlush = 0;
 
 function flush(): void {
   if (results.length > 0) outbox.push({ results: packResults(results) });
@@ -34,7 +35,6 @@ function flush(): void {
   const messages = outbox;
   outbox = [];
   results = [];
-  lastFlush = performance.now();
   port?.postMessage(messages);
 }
 
@@ -44,16 +44,22 @@ function send(message: FromThread): void {
 
 async function drain(): Promise<void> {
   running = true;
+  let stage = '';
+  let runMs = 0;
   for (let task = queue.shift(); task !== undefined; task = queue.shift()) {
+    // While a task runs nothing can be sent: what is done must not wait for one that may be long.
+    if (runMs >= SHORT_MS || task.commons[0] !== stage || results.length >= MAX_WAITING) flush();
     const { sequence } = task;
     const started = performance.now();
     try {
       const data = await runTask(task, environment, cache);
-      results.push({ sequence, runMs: performance.now() - started, data });
+      runMs = performance.now() - started;
+      results.push({ sequence, runMs, data });
     } catch (error) {
-      send({ sequence, runMs: performance.now() - started, error: errorToWire(error) });
+      runMs = performance.now() - started;
+      send({ sequence, runMs, error: errorToWire(error) });
     }
-    if (performance.now() - lastFlush >= FLUSH_MS) flush();
+    stage = task.commons[0] as string;
   }
   running = false;
   flush();
