@@ -153,7 +153,12 @@ export class ThreadPool {
       const thread = this.#leastBusy();
       if (thread === undefined) break;
       const job = this.#waiting[this.#waitingHead++] as Job;
-      this.#give(thread, job);
+      try {
+        this.#give(thread, job);
+      } catch (error) {
+        // A blob of an attempt that is no longer wanted may have been released while the task waited.
+        job.reject(error as Error);
+      }
     }
     if (this.#waitingHead > 1024 || this.#waitingHead === this.#waiting.length) {
       this.#waiting.splice(0, this.#waitingHead);
@@ -176,8 +181,8 @@ export class ThreadPool {
     const { task } = job;
     for (const hash of task.commons) {
       if (thread.blobs.has(hash)) continue;
-      thread.blobs.add(hash);
       thread.outbox.push({ blob: { hash, bytes: this.#shared(hash, job.bytesOf) } });
+      thread.blobs.add(hash);
     }
     if (thread.blobs.size > MAX_THREAD_BLOBS) this.#evict(thread, task.commons);
     thread.jobs.push(job);

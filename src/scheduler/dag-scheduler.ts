@@ -249,19 +249,18 @@ export class DAGScheduler implements TaskSchedulerListener {
     const stage = this.#stages.get(manager.taskSet.stageId);
     if (stage === undefined) return;
     const index = manager.indexOf(attempt);
-    if (stage.kind === 'map') this.#mapTaskSucceeded(stage, manager, index, result);
+    if (stage.kind === 'map') this.#mapTaskSucceeded(stage, index, result);
     else this.#resultTaskSucceeded(stage, index, result);
   }
 
-  #mapTaskSucceeded(stage: ShuffleMapStage, manager: TaskSetManager, index: number, result: TaskResult): void {
+  #mapTaskSucceeded(stage: ShuffleMapStage, index: number, result: TaskResult): void {
     this.#outputs.add(stage.shuffle.shuffleId, index, result.value as MapStatus);
     if (!stage.counted.has(index)) {
       stage.counted.add(index);
       this.#options.mergeAccumulators(result.accumulators);
     }
     stage.pending.delete(index);
-    if (!this.#running.has(stage) || (stage.pending.size > 0 && !manager.succeeded)) return;
-    if (stage.pending.size > 0) return;
+    if (!this.#running.has(stage) || stage.pending.size > 0) return;
     if (this.#isAvailable(stage)) {
       stage.fetchFailures = 0;
       this.#stageEnded(stage, undefined);

@@ -83,15 +83,6 @@ export class TaskSetManager {
     return this.#done === this.taskSet.tasks.length || (this.zombie && this.running.size === 0);
   }
 
-  /** Every partition of the set has succeeded. */
-  get succeeded(): boolean {
-    return this.#done === this.taskSet.tasks.length;
-  }
-
-  get completed(): number {
-    return this.#done;
-  }
-
   #taken(position: number): boolean {
     return this.#launched[position] === true || this.#successful[position] === true;
   }
