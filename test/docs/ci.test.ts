@@ -8,7 +8,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const directory = mkdtempSync(join(tmpdir(), 'spark-proxy-ci-'));
 const log = join(directory, 'log');
-const STEPS = ['ci', 'test', 'run lint', 'run typecheck', 'run check:package'];
+const STEPS = ['ci', 'run services', 'test', 'run lint', 'run typecheck', 'run check:package'];
 
 /** Runs .ci/run with an npm that only writes down what it is asked, and fails at one step. */
 function ci(failing?: string): { passed: boolean; steps: string[] } {
@@ -29,7 +29,7 @@ beforeAll(() => writeFileSync(join(directory, 'npm'), '#!/bin/sh\necho "$*" >> "
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
 test('.ci/run calls the test line of the README, then the other checks', () => {
-  const line = 'npm ci && npm test';
+  const line = 'npm ci && npm run services && npm test';
   expect(readFileSync(join(ROOT, 'README.md'), 'utf8').split('\n')).toContain(line);
   expect(readFileSync(join(ROOT, '.ci', 'run'), 'utf8')).toContain(line);
   expect(ci()).toEqual({ passed: true, steps: STEPS });
