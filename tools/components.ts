@@ -6,6 +6,7 @@ import { execFileSync } from 'node:child_process';
 import { accessSync, constants, existsSync, readdirSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { fetchSpark, findSpark, SPARK_VERSION } from './spark.ts';
 
 /** Where fetched components (Spark, Kafka, peers of benches) are kept. */
 export const CACHE = fileURLToPath(new URL('../.cache/', import.meta.url));
@@ -14,6 +15,8 @@ export interface Component {
   readonly name: string;
   /** What brings it: packages of Debian and Ubuntu. */
   readonly debian: readonly string[];
+  /** Where no package brings it: puts it into the cache. Gives its path. */
+  fetch?(): string;
   /** Path of its main program, or undefined. */
   find(): string | undefined;
 }
@@ -62,6 +65,7 @@ export const COMPONENTS = {
   maven: { name: 'Maven', debian: ['maven'], find: () => findProgram('mvn') },
   python: { name: 'Python 3', debian: ['python3', 'python3-venv'], find: () => findProgram('python3') },
   openssl: { name: 'OpenSSL', debian: ['openssl'], find: () => findProgram('openssl') },
+  spark: { name: `Apache Spark ${SPARK_VERSION}`, debian: ['openjdk-17-jdk-headless', 'python3-venv'], find: () => findSpark(), fetch: () => fetchSpark() },
 } as const satisfies Record<string, Component>;
 
 export type ComponentName = keyof typeof COMPONENTS;

@@ -1,6 +1,7 @@
 /**
  * `npm run services`: installs what the tests use beside Node (servers and languages) where it is missing.
- * As root on Debian or Ubuntu it installs packages, without starting their daemons: tests start private instances.
+ * As root on Debian or Ubuntu it installs packages, without starting their daemons: tests start private instances. What no
+ * package brings (Spark) is fetched into the cache.
  * Elsewhere it says what to install, and ends with 0: tests of what is missing skip with a loud line (with CI=true they fail).
  */
 import { spawnSync } from 'node:child_process';
@@ -36,6 +37,15 @@ if (wanted.length > 0) {
   if (process.getuid?.() === 0 && findProgram('apt-get') !== undefined) {
     console.log(`installing ${packages.join(' ')}`);
     install(packages);
+  }
+}
+for (const component of missing()) {
+  if (component.fetch === undefined) continue;
+  console.log(`fetching ${component.name}`);
+  try {
+    component.fetch();
+  } catch (error) {
+    console.error(`${component.name}: ${(error as Error).message}`);
   }
 }
 for (const component of Object.values(COMPONENTS)) {
