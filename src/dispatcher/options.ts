@@ -17,9 +17,10 @@ export interface DispatcherStateOptions {
   readonly fenceLimit?: number;
   /** Order of the waiting tasks of one kind. @defaultValue first submitted, first out */
   readonly newOrder?: () => TaskOrder<TaskEntry>;
+  /** Leadership: epochs are `term * 2^32 + counter`, so those of a later leader are higher. From 0 to 2^20. @defaultValue 0 */
+  readonly term?: number;
   /** False: a blob cannot be sent (any more). @defaultValue always true */
   readonly holdsBlob?: (hash: string) => boolean;
-  readonly parentsOf?: (stageId: number) => readonly number[];
   /** Told of selectors that throw or choose what was not offered. */
   readonly onFault?: (error: Error) => void;
 }

@@ -13,7 +13,7 @@ import type { DispatcherStateOptions } from './options.ts';
 import { Outbox } from './outbox.ts';
 import { DispatcherState } from './state.ts';
 
-export interface DispatcherOptions extends Pick<DispatcherStateOptions, 'leaseMs' | 'maxLeases' | 'queueDepth' | 'resendAfterMs' | 'newOrder' | 'parentsOf'> {
+export interface DispatcherOptions extends Pick<DispatcherStateOptions, 'leaseMs' | 'maxLeases' | 'queueDepth' | 'resendAfterMs' | 'newOrder' | 'term'> {
   readonly transport: Transport;
   readonly registry: RegisterCenter;
   readonly selector: HostSelector;
@@ -75,8 +75,8 @@ class DispatcherService implements Dispatcher {
     this.#queue = `dispatcher.${this.#id}`;
     this.#clock = options.clock ?? systemClock;
     this.#logger = options.logger ?? createLogger('dispatcher');
-    const { selector, leaseMs, maxLeases, queueDepth, resendAfterMs, newOrder, parentsOf } = options;
-    const given = { leaseMs, maxLeases, queueDepth, resendAfterMs, newOrder, parentsOf };
+    const { selector, leaseMs, maxLeases, queueDepth, resendAfterMs, newOrder, term } = options;
+    const given = { leaseMs, maxLeases, queueDepth, resendAfterMs, newOrder, term };
     this.#state = new DispatcherState({
       ...(Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as Partial<DispatcherStateOptions>),
       selector,
@@ -280,6 +280,10 @@ class DispatcherService implements Dispatcher {
       case 'capacity':
         this.#capacityChanged = true;
         return;
+      case 'drained':
+        return this.#logger.info('a worker has drained', { worker: effect.workerId });
+      case 'note':
+        return this.#logger.warn('noted', { ...effect.note });
     }
   }
 

@@ -14,7 +14,6 @@ import { WorkerEntry, WorkerPool, type KindPool } from './workers.ts';
 const MAX_DECLINED = 32;
 /** Departed workers kept for `stats()`. */
 const MAX_DEPARTED = 64;
-const NO_PARENTS: readonly number[] = [];
 
 /** Workers lost under a task that had been lost before, until it is not handed back to the application any more. */
 const SUSPECT_DEATHS = 1;
@@ -57,7 +56,7 @@ export class DispatcherState {
     this.#queueDepth = positive('queueDepth', options.queueDepth ?? 2);
     this.#resendAfterMs = positive('resendAfterMs', options.resendAfterMs ?? this.#leaseMs);
     this.#ledger = new TaskLedger(positive('fenceLimit', options.fenceLimit ?? 65_536));
-    this.#workers = new WorkerPool(options.newOrder ?? (() => fifoOrder<TaskEntry>()), options.parentsOf ?? (() => NO_PARENTS));
+    this.#workers = new WorkerPool(options.newOrder ?? (() => fifoOrder<TaskEntry>()));
   }
 
   /** Submissions that have not ended. */
@@ -77,7 +76,22 @@ export class DispatcherState {
   stats(): DispatcherStats {
     const { submitted, finished, failed, retried, fenced, handedBack } = this.#counts;
     const workers = [...this.#departed, ...[...this.#workers.live.values()].map((worker) => worker.stats(true))];
-    return { submitted, finished, failed, retried, fenced, handedBack, workers };
+    return {
+      submitted,
+      finished,
+      failed,
+      retried,
+      fenced,
+      handedBack,
+      parked: 0,
+      speculated: 0,
+      speculationWon: 0,
+      verified: 0,
+      replicated: 0,
+      disagreements: 0,
+      adopted: 0,
+      workers,
+    };
   }
 
   /** Submissions that have not ended, by application. */
@@ -117,6 +131,17 @@ export class DispatcherState {
         break;
       case 'tick':
         this.#tick(now);
+        break;
+      case 'cancelApplication':
+        for (const { application, taskId } of [...this.liveTasks()]) {
+          if (application === event.application) this.#cancel({ type: 'cancel', application, taskId, reason: event.reason, now });
+        }
+        break;
+      // Policies, stage graphs, operators' drain and parked tasks: in the machine's next revision.
+      case 'application':
+      case 'stages':
+      case 'drain':
+      case 'parked':
         break;
     }
     if (this.#waiting > 0) for (const pool of this.#workers.kinds.values()) this.#dispatch(pool, now);

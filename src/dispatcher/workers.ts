@@ -55,7 +55,7 @@ export class WorkerEntry implements Host {
 
   stats(alive: boolean): WorkerStats {
     const { id, host, slots, finished, failed } = this;
-    return { id, host, pid: this.registration.pid, slots, finished, failed, alive };
+    return { id, host, pid: this.registration.pid, slots, finished, failed, alive, outstanding: this.outstanding, draining: this.draining, excluded: false };
   }
 }
 
@@ -88,18 +88,16 @@ export class WorkerPool {
   slots = 0;
   credit = 0;
   readonly #newOrder: () => TaskOrder<TaskEntry>;
-  readonly #parentsOf: (stageId: number) => readonly number[];
 
-  constructor(newOrder: () => TaskOrder<TaskEntry>, parentsOf: (stageId: number) => readonly number[]) {
+  constructor(newOrder: () => TaskOrder<TaskEntry>) {
     this.#newOrder = newOrder;
-    this.#parentsOf = parentsOf;
   }
 
   kind(kind: string): KindPool {
     let pool = this.kinds.get(kind);
     if (pool === undefined) {
       const hosts: WorkerEntry[] = [];
-      pool = { kind, order: this.#newOrder(), hosts, ready: [], view: { hosts, parentsOf: this.#parentsOf } };
+      pool = { kind, order: this.#newOrder(), hosts, ready: [], view: { hosts, version: 0, application: '', now: 0, stage: () => undefined } };
       this.kinds.set(kind, pool);
     }
     return pool;

@@ -1,3 +1,4 @@
+import type { StageInfo } from '../protocol/application.ts';
 import type { TaskDescription } from '../protocol/task.ts';
 
 /** A worker as the dispatcher sees it when it must choose. */
@@ -16,8 +17,14 @@ export interface Host {
 export interface ClusterView {
   /** All workers that may run this kind of task, with or without credit. */
   readonly hosts: readonly Host[];
-  /** Stage -> stages it waits for; lets an order or selector see the job's graph. */
-  parentsOf(stageId: number): readonly number[];
+  /** Changes when a host joins or goes. */
+  readonly version: number;
+  /** Whose task it is. */
+  readonly application: string;
+  /** Monotonic milliseconds. */
+  readonly now: number;
+  /** A stage of the application's jobs: its parents, what remains of it. Undefined: nothing was said of it. */
+  stage(stageId: number): StageInfo | undefined;
 }
 
 /**
@@ -26,6 +33,8 @@ export interface ClusterView {
  */
 export interface HostSelector {
   readonly name: string;
+  /** Most tasks a slot may be sent when this selector chooses; 1 binds a task to a worker only when a slot is free. @defaultValue the dispatcher's */
+  readonly queueDepth?: number;
   /** One of `hosts` (never empty, all with credit), or undefined: leave the task waiting. */
   select(task: TaskDescription, hosts: readonly Host[], view: ClusterView): Host | undefined;
 }

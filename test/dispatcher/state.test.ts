@@ -332,7 +332,7 @@ test('stats name live and departed workers with what they did', () => {
   m.status('a', 0, 1, 'FINISHED');
   m.status('b', 1, 1, 'FAILED');
   m.leave('b', 'left');
-  expect(m.state.stats()).toEqual({
+  expect(m.state.stats()).toMatchObject({
     submitted: 2,
     finished: 1,
     failed: 1,
@@ -340,8 +340,8 @@ test('stats name live and departed workers with what they did', () => {
     fenced: 0,
     handedBack: 0,
     workers: [
-      { id: 'b', host: 'localhost', pid: 1, slots: 1, finished: 0, failed: 1, alive: false },
-      { id: 'a', host: 'localhost', pid: 1, slots: 1, finished: 1, failed: 0, alive: true },
+      { id: 'b', host: 'localhost', pid: 1, slots: 1, finished: 0, failed: 1, alive: false, outstanding: 0, draining: true, excluded: false },
+      { id: 'a', host: 'localhost', pid: 1, slots: 1, finished: 1, failed: 0, alive: true, outstanding: 0, draining: false, excluded: false },
     ],
   });
   for (let i = 0; i < 200; i++) {

@@ -51,8 +51,23 @@ test('elsewhere a plain line is written at most once a second, and one at the en
 });
 
 test('the summary has a row for each executor, with pids and what did not finish', () => {
-  const worker = { id: 'worker-a', host: 'h', pid: 77, slots: 1, finished: 1, failed: 1, alive: false };
-  const dispatcher = { submitted: 2, finished: 1, failed: 1, retried: 4, fenced: 0, handedBack: 0, workers: [worker] };
+  const worker = { id: 'worker-a', host: 'h', pid: 77, slots: 1, finished: 1, failed: 1, alive: false, outstanding: 0, draining: false, excluded: false };
+  const dispatcher = {
+    submitted: 2,
+    finished: 1,
+    failed: 1,
+    retried: 4,
+    fenced: 0,
+    handedBack: 0,
+    parked: 0,
+    speculated: 0,
+    speculationWon: 0,
+    verified: 0,
+    replicated: 0,
+    disagreements: 0,
+    adopted: 0,
+    workers: [worker],
+  };
   const text = summarize(events, { stats: () => ({ destination: 'external', captured: 3, dispatcher }) }, () => time);
   end(0, 'FINISHED', 'worker-a');
   end(1, 'FAILED', 'worker-a');

@@ -5,7 +5,7 @@ import type { ClusterView, Host } from '../../src/selectors/contract.ts';
 import { task } from '../dispatcher/fixtures.ts';
 
 const host = (id: string, outstanding = 0, slots = 4): Host => ({ id, host: `host-of-${id}`, labels: {}, slots, outstanding, credit: 2 * slots - outstanding });
-const view = (hosts: readonly Host[]): ClusterView => ({ hosts, parentsOf: () => [] });
+const view = (hosts: readonly Host[]): ClusterView => ({ hosts, version: 1, application: 'app-1', now: 0, stage: () => undefined });
 
 test('RANDOM gives every host with credit about the same share', () => {
   const hosts = ['a', 'b', 'c', 'd'].map((id) => host(id));
