@@ -126,6 +126,8 @@ export class InvariantChecker {
         if (effect.credit < 0 || effect.slots < 0) this.#violate(`capacity is ${effect.slots} slots, ${effect.credit} credit`);
         return;
       case 'cancelOnWorker':
+      case 'drained':
+      case 'note':
         return;
     }
   }
