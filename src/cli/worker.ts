@@ -1,3 +1,4 @@
+import { hostname } from 'node:os';
 import { loadConfiguration } from '../core/config.ts';
 import { printable, SparkProxyError } from '../core/errors.ts';
 import { newId } from '../core/ids.ts';
@@ -6,8 +7,10 @@ import { makeTemporaryDirectory, removeTemporaryDirectory } from '../core/tempor
 import { version } from '../core/version.ts';
 import { ThreadPool } from '../executor/thread-pool.ts';
 import { createRegisterCenter } from '../registry/index.ts';
+import { startBlockServer, type BlockServer } from '../shuffle/block-server.ts';
 import type { Transport } from '../transports/contract.ts';
 import { connectTransport } from '../transports/index.ts';
+import { reachableHost } from '../transports/reachable.ts';
 import { createWorkerHost } from '../worker/host.ts';
 import { CLI_ERRORS } from './errors.ts';
 import { parseOptions, parseSettings, type Command } from './command.ts';
@@ -113,11 +116,21 @@ Examples:
     const localDir = makeTemporaryDirectory(configuration.get('spark.local.dir'), 'spark-proxy-worker');
     const id = newId('worker');
     const slots = configuration.get('worker.slots');
+    let blocks: BlockServer | undefined;
     try {
       const transport = await connect(url, owned, stop);
       if (transport === undefined) return 0;
       const registry = createRegisterCenter(transport, { beatMs: configuration.get('registry.beat'), ttlMs: configuration.get('registry.ttl') });
+      const machine = configuration.get('worker.host') ?? hostname();
+      blocks = await startBlockServer({
+        directory: localDir,
+        host: configuration.get('worker.host') ?? reachableHost(url),
+        port: configuration.get('spark.blockManager.port'),
+        machine,
+      });
       const runner = new ThreadPool({
+        machine,
+        location: blocks.location,
         executorId: id,
         localDir,
         threads: slots,
@@ -132,6 +145,7 @@ Examples:
         transport,
         registry,
         runners: [runner],
+        host: machine,
         slots,
         id,
         labels,
@@ -150,6 +164,7 @@ Examples:
       return 0;
     } finally {
       stop.close();
+      await blocks?.close();
       await removeTemporaryDirectory(localDir);
     }
   },

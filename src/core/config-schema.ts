@@ -72,6 +72,11 @@ export const CONFIG_KEYS = {
   ),
   'worker.instances': key(integer(0, 1024), '0', 'Worker processes the application starts for itself, on this machine.'),
   'worker.slots': key(integer(1, 1024), '1', 'Tasks a worker runs at once, a thread each.'),
+  'worker.host': key(
+    text,
+    undefined,
+    "Name or address of a worker's machine for others. Workers of the same name share files. Default: the name of this machine, reached by the loopback address while transport.url is on loopback.",
+  ),
   'worker.labels': key(text, '', 'Labels of a worker: `zone=a,disk=ssd`.'),
   'worker.thread.memory': key(size, '0', 'Heap limit of a runner thread; 0 leaves V8 its own.'),
   'worker.storage.memory': key(size, '1g', 'Memory for cached partitions of one worker, or of the embedded executor.'),
@@ -93,6 +98,16 @@ export const CONFIG_KEYS = {
   'spark.task.maxFailures': key(integer(1), '4', 'Attempts of a task before its job fails.'),
   'spark.stage.maxConsecutiveAttempts': key(integer(1), '4', 'Attempts of a stage, after lost map outputs, before its job fails.'),
   'spark.driver.maxResultSize': key(size, '1g', 'Bytes one job may bring to the driver; 0: no limit.'),
+  'spark.driver.host': key(
+    text,
+    undefined,
+    "Name or address of the application's machine for workers elsewhere. Default: the loopback address while transport.url is on loopback, else the name of this machine.",
+  ),
+  'spark.blockManager.port': key(
+    integer(0, 65535),
+    '0',
+    'Port on which a worker or an application gives its shuffle files to other machines; 0: any free one.',
+  ),
   'spark.local.dir': key(text, undefined, "Where shuffle files are kept. Default: a directory of this process under the system's temporary one."),
   'observe.summary': key(oneOf('true', 'false'), 'false', 'A table of where tasks ran, on standard error, when the context stops.'),
   'run.id': key(text, undefined, 'Id under which the context of this process is captured. Default: a new one.'),

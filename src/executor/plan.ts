@@ -77,6 +77,8 @@ export interface TaskMetrics {
   readonly bytesRead: number;
   readonly shuffleBytesWritten: number;
   readonly shuffleRecordsWritten: number;
+  /** Of the bytes read, those of shuffle blocks fetched from other machines. */
+  readonly remoteBytesRead: number;
 }
 
 export interface TaskResult {

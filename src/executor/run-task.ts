@@ -6,6 +6,9 @@ import { performance } from 'node:perf_hooks';
 import { threadId } from 'node:worker_threads';
 import { deserializeGraph } from '../closure/index.ts';
 import { decodeRecords, encodeRecords, packValue, requireData, unpackValue } from '../protocol/columns.ts';
+import type { BlockClient } from '../shuffle/block-client.ts';
+import type { BlockLocation } from '../shuffle/block-location.ts';
+import { fetchBlocks, type FetchedBlocks } from '../shuffle/files.ts';
 import { decodeMapOutputs, type MapOutputs } from '../shuffle/map-output.ts';
 import { partitionFunction } from '../shuffle/partitioner.ts';
 import { executorRevivers } from '../storage/revivers.ts';
@@ -20,6 +23,9 @@ import type { ThreadTask } from './thread-messages.ts';
 export interface TaskEnvironment {
   readonly executorId: string;
   readonly localDir: string;
+  readonly machine: string;
+  readonly location: BlockLocation | undefined;
+  readonly client: BlockClient;
   readonly blobs: ReadonlyMap<string, Uint8Array>;
   readonly blocks: BlockView;
 }
@@ -116,6 +122,7 @@ export async function runTask(task: ThreadTask, env: TaskEnvironment, cache: Sta
     new TaskRuntime({
       directory: applicationDirectory(env.localDir, stage.plan.application),
       executorId: env.executorId,
+      location: env.location,
       runName: `${task.taskId}-${env.executorId.replace(/[^\w-]/g, '_')}-${threadId}-${++runs}`,
       application: stage.plan.application,
       sink: stage.plan.sink,
@@ -123,7 +130,10 @@ export async function runTask(task: ThreadTask, env: TaskEnvironment, cache: Sta
       partitionOf: stage.partitionOf,
       blocks: env.blocks,
     });
-  const open = (): Source => openSource(stage.plan.nodes[pipeline.path[0] as number] as PlanNode, payload, partitions[0] as number, env, cache);
+  const inputs = payload.inputs.map((hash) => cache.outputs(hash, env));
+  const fetching = inputs.map((outputs) => fetchBlocks(outputs, partitions[0] as number, env.machine, env.client));
+  const fetched = fetching.some((one) => one !== undefined) ? await Promise.all(fetching) : [];
+  const open = (): Source => openSource(stage.plan.nodes[pipeline.path[0] as number] as PlanNode, payload, partitions[0] as number, inputs, fetched);
   setRunningTask(context);
   try {
     let rt = runtime();
@@ -151,6 +161,7 @@ export async function runTask(task: ThreadTask, env: TaskEnvironment, cache: Sta
       metrics: {
         runMs: performance.now() - started,
         bytesRead: source.bytesRead(),
+        remoteBytesRead: remoteBytes(fetched),
         shuffleBytesWritten: rt.shuffleBytes,
         shuffleRecordsWritten: rt.shuffleRecords,
       },
@@ -208,7 +219,19 @@ function pipelineFor(stage: Stage, payload: TaskPayload): { pipeline: Pipeline; 
   return { pipeline, partitions: partitionsDown.reverse() };
 }
 
-function openSource(node: PlanNode, payload: TaskPayload, partition: number, env: TaskEnvironment, cache: StageCache): Source {
+function remoteBytes(fetched: readonly (FetchedBlocks | undefined)[]): number {
+  let bytes = 0;
+  for (const blocks of fetched) for (const block of blocks?.values() ?? []) bytes += block.byteLength;
+  return bytes;
+}
+
+function openSource(
+  node: PlanNode,
+  payload: TaskPayload,
+  partition: number,
+  inputs: readonly MapOutputs[],
+  fetched: readonly (FetchedBlocks | undefined)[],
+): Source {
   switch (node.op) {
     case 'parallelize':
       return { value: decodeRecords(payload.source as Uint8Array), bytesRead: () => (payload.source as Uint8Array).byteLength };
@@ -219,10 +242,7 @@ function openSource(node: PlanNode, payload: TaskPayload, partition: number, env
       return { value: reader, bytesRead: () => reader.bytesRead, close: () => reader.close() };
     }
     default: {
-      const source = new ShuffleSource(
-        payload.inputs.map((hash) => cache.outputs(hash, env)),
-        partition,
-      );
+      const source = new ShuffleSource(inputs, partition, fetched);
       return { value: source, bytesRead: () => source.bytesRead };
     }
   }
@@ -243,16 +263,16 @@ export function encodeTaskResult(result: TaskResult): Uint8Array {
     result.value,
     result.accumulators,
     result.blocks,
-    [metrics.runMs, metrics.bytesRead, metrics.shuffleBytesWritten, metrics.shuffleRecordsWritten],
+    [metrics.runMs, metrics.bytesRead, metrics.shuffleBytesWritten, metrics.shuffleRecordsWritten, metrics.remoteBytesRead],
   ]);
 }
 
 export function decodeTaskResult(bytes: Uint8Array): TaskResult {
-  const [value, accumulators, blocks, [runMs, bytesRead, shuffleBytesWritten, shuffleRecordsWritten]] = unpackValue(bytes) as [
+  const [value, accumulators, blocks, [runMs, bytesRead, shuffleBytesWritten, shuffleRecordsWritten, remoteBytesRead]] = unpackValue(bytes) as [
     unknown,
     [number, unknown][],
     string[],
-    [number, number, number, number],
+    [number, number, number, number, number],
   ];
-  return { value, accumulators, blocks, metrics: { runMs, bytesRead, shuffleBytesWritten, shuffleRecordsWritten } };
+  return { value, accumulators, blocks, metrics: { runMs, bytesRead, shuffleBytesWritten, shuffleRecordsWritten, remoteBytesRead } };
 }

@@ -5,7 +5,8 @@ import { seededRandom } from '../core/ids.ts';
 import { encodeRecords, forEachPairColumn, unpackValue } from '../protocol/columns.ts';
 import { canonicalKey, compareKeys } from '../protocol/hash.ts';
 import { SHUFFLE_ERRORS } from '../shuffle/errors.ts';
-import { readBlocks, writeMapOutput, type Block } from '../shuffle/files.ts';
+import type { BlockLocation } from '../shuffle/block-location.ts';
+import { readBlocks, writeMapOutput, type Block, type FetchedBlocks } from '../shuffle/files.ts';
 import type { MapOutputs, MapStatus } from '../shuffle/map-output.ts';
 import type { Compare } from '../shuffle/partitioner.ts';
 import { splitByPartition, WriteBuffers } from '../shuffle/write-buffers.ts';
@@ -29,6 +30,7 @@ export class AsyncSignal extends Error {}
 export interface RuntimeOptions {
   readonly directory: string;
   readonly executorId: string;
+  readonly location: BlockLocation | undefined;
   /** Names the files of this run. A task that is run twice (a lease was lost, its worker was not) never shares a file. */
   readonly runName: string;
   /** Prefix of cached blocks: ids of several applications meet in one worker. */
@@ -138,9 +140,9 @@ export class TaskRuntime {
   }
 
   #writeBlocks(blocks: readonly Block[]): MapStatus {
-    const { sink, directory, executorId, runName } = this.#options;
+    const { sink, directory, executorId, runName, location } = this.#options;
     const name = `shuffle_${(sink as Extract<Sink, { type: 'shuffle' }>).shuffleId}_${runName}.data`;
-    const status = writeMapOutput(directory, name, executorId, blocks);
+    const status = writeMapOutput(directory, name, executorId, blocks, location);
     this.shuffleBytes += status.offsets.at(-1) ?? 0;
     return status;
   }
@@ -156,17 +158,19 @@ export class TaskRuntime {
 export class ShuffleSource {
   readonly #inputs: readonly MapOutputs[];
   readonly #partition: number;
+  readonly #fetched: readonly (FetchedBlocks | undefined)[];
   bytesRead = 0;
 
-  constructor(inputs: readonly MapOutputs[], partition: number) {
+  constructor(inputs: readonly MapOutputs[], partition: number, fetched: readonly (FetchedBlocks | undefined)[] = []) {
     this.#inputs = inputs;
+    this.#fetched = fetched;
     this.#partition = partition;
   }
 
   columns(input: number): PairColumn[] {
     const out: PairColumn[] = [];
     const outputs = this.#inputs[input] as MapOutputs;
-    for (const block of readBlocks(outputs, this.#partition)) {
+    for (const block of readBlocks(outputs, this.#partition, this.#fetched[input])) {
       this.bytesRead += block.byteLength;
       forEachPairColumn(block, (keys, values) => out.push({ keys, values }));
     }

@@ -5,6 +5,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { installForExecutor } from '../closure/index.ts';
 import { errorToWire } from '../core/errors.ts';
+import { BlockClient } from '../shuffle/block-client.ts';
 import { ThreadBlocks } from '../storage/thread-blocks.ts';
 import { runTask, StageCache } from './run-task.ts';
 import { packResults, unpackTasks, type FromThread, type ThreadOptions, type ThreadResult, type ThreadTask, type ToThread } from './thread-messages.ts';
@@ -18,7 +19,9 @@ installForExecutor();
 const blobs = new Map<string, Uint8Array>();
 const blocks = new ThreadBlocks((id, bytes) => send({ block: { id, bytes } }));
 const cache = new StageCache();
-const environment = { executorId: options.executorId, localDir: options.localDir, blobs, blocks };
+const { executorId, localDir, machine, location, tls } = options;
+const client = new BlockClient(tls === undefined ? {} : { tls });
+const environment = { executorId, localDir, machine, location, client, blobs, blocks };
 const queue: ThreadTask[] = [];
 let running = false;
 

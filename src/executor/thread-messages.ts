@@ -1,8 +1,14 @@
 import type { WireError } from '../core/errors.ts';
+import type { BlockLocation, BlockTls } from '../shuffle/block-location.ts';
 
 export interface ThreadOptions {
   readonly executorId: string;
   readonly localDir: string;
+  /** Shuffle files of executors of the same name are opened by path, others are fetched. */
+  readonly machine: string;
+  /** The block server of this process, if it has one. */
+  readonly location: BlockLocation | undefined;
+  readonly tls: BlockTls | undefined;
 }
 
 /**

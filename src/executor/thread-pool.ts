@@ -4,12 +4,14 @@
  * OWNERSHIP: a thread belongs to its pool; a deadline, a kill or a full heap ends the thread, its waiting tasks move on.
  */
 import { rm } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import type { Clock, Timer } from '../core/clock.ts';
 import { systemClock } from '../core/clock.ts';
 import { errorFromWire, type SparkProxyError } from '../core/errors.ts';
 import type { TaskDescription } from '../protocol/task.ts';
+import type { BlockLocation, BlockTls } from '../shuffle/block-location.ts';
 import { BlockManager } from './block-manager.ts';
 import { TASK_ERRORS } from './errors.ts';
 import { applicationDirectory } from './task-runtime.ts';
@@ -27,6 +29,11 @@ export interface ThreadPoolOptions {
   readonly threadMemoryMb?: number;
   /** Bytes of cached partitions kept before the least recently used are dropped. @defaultValue 1073741824 */
   readonly storageBytes?: number;
+  /** Name of this machine: shuffle files of executors of the same name are opened by path. @defaultValue hostname() */
+  readonly machine?: string;
+  /** The block server that gives this executor's shuffle files to other machines. */
+  readonly location?: BlockLocation | undefined;
+  readonly tls?: BlockTls | undefined;
   /** @defaultValue systemClock */
   readonly clock?: Clock;
 }
@@ -82,7 +89,16 @@ export class ThreadPool {
   #meanMs = 100;
 
   constructor(options: ThreadPoolOptions) {
-    this.#options = { queueDepth: 16, threadMemoryMb: 0, storageBytes: 1 << 30, clock: systemClock, ...options };
+    this.#options = {
+      queueDepth: 16,
+      threadMemoryMb: 0,
+      storageBytes: 1 << 30,
+      machine: hostname(),
+      location: undefined,
+      tls: undefined,
+      clock: systemClock,
+      ...options,
+    };
     this.#blocks = new BlockManager(this.#options.storageBytes, (id) => this.#broadcast({ dropBlock: id }));
   }
 
@@ -230,8 +246,8 @@ export class ThreadPool {
   }
 
   #start(): Thread {
-    const { executorId, localDir, threadMemoryMb } = this.#options;
-    const options: ThreadOptions = { executorId, localDir };
+    const { executorId, localDir, threadMemoryMb, machine, location, tls } = this.#options;
+    const options: ThreadOptions = { executorId, localDir, machine, location, tls };
     const worker = new Worker(new URL(`./thread-main${extname(import.meta.url)}`, import.meta.url), {
       workerData: options,
       name: `spark-proxy-${executorId}`,

@@ -18,6 +18,7 @@ import type { SparkContext } from '../scheduler/spark-context.ts';
 import { createSelector } from '../selectors/index.ts';
 import type { Transport } from '../transports/contract.ts';
 import { connectTransport } from '../transports/index.ts';
+import { reachableHost } from '../transports/reachable.ts';
 import { RESCHEDULE_ERRORS } from './errors.ts';
 import { startWorkerProcesses, type WorkerProcesses } from './worker-processes.ts';
 
@@ -106,6 +107,7 @@ export class RescheduleSession implements DispatcherListener {
         queueDepth: configuration.get('dispatch.queue.depth'),
         maxLeases: configuration.get('dispatch.max.leases'),
       });
+      await this.#context.serveBlocks(configuration.get('spark.driver.host') ?? reachableHost(url));
       await this.#registry.announce({
         kind: 'application',
         id: this.#context.applicationId,

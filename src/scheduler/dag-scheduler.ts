@@ -2,6 +2,7 @@ import type { Clock } from '../core/clock.ts';
 import type { SparkProxyError } from '../core/errors.ts';
 import type { EventBus } from '../core/events.ts';
 import type { Sink, TaskResult } from '../executor/plan.ts';
+import type { BlockLocation } from '../shuffle/block-location.ts';
 import { encodeMapOutputs, type MapStatus } from '../shuffle/map-output.ts';
 import type { RddNode, ShuffleDependency } from '../rdd/node.ts';
 import type { BlobStore } from '../storage/blob-store.ts';
@@ -24,6 +25,8 @@ export interface DagSchedulerOptions {
   readonly maxStageAttempts: number;
   readonly maxResultBytes: number;
   readonly taskTimeoutMs: number;
+  /** Where other machines get the shuffle files that tasks inside have written; undefined: nowhere. */
+  readonly inside?: () => BlockLocation | undefined;
   /** Accumulator updates of a successful partition. */
   readonly mergeAccumulators: (updates: TaskResult['accumulators']) => void;
 }
@@ -212,7 +215,7 @@ export class DAGScheduler implements TaskSchedulerListener {
     const stageCommons = [...held];
     const outputs = new Map<number, string>();
     for (const { shuffleId } of stageShuffles(nodes)) {
-      const hash = blobs.put(encodeMapOutputs({ shuffleId, statuses: this.#outputs.statuses(shuffleId) }));
+      const hash = blobs.put(encodeMapOutputs({ shuffleId, statuses: this.#outputs.statuses(shuffleId) }, this.#options.inside?.()));
       outputs.set(shuffleId, hash);
       held.push(hash);
     }

@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { availableParallelism } from 'node:os';
+import { availableParallelism, hostname } from 'node:os';
 import { SERIALIZE } from '../closure/contract.ts';
 import { systemClock } from '../core/clock.ts';
 import { loadConfiguration, type Configuration } from '../core/config.ts';
@@ -13,6 +13,7 @@ import { ThreadPool } from '../executor/thread-pool.ts';
 import { userFrames, type RddContext, type RddNode } from '../rdd/node.ts';
 import { RDD } from '../rdd/rdd.ts';
 import { parallelizeNode, rangeNode, textFileNode } from '../rdd/sources.ts';
+import { startBlockServer, type BlockServer } from '../shuffle/block-server.ts';
 import { Accumulator, type AccumulatorParam } from '../storage/accumulator.ts';
 import { BlobStore } from '../storage/blob-store.ts';
 import { BlockLocations } from '../storage/block-locations.ts';
@@ -49,6 +50,7 @@ export class SparkContext implements RddContext {
   #shuffles = 0;
   #ids = 0;
   #stopped: Promise<void> | undefined;
+  #blockServer: BlockServer | undefined;
   /** While a job runs the process must not end, even when all its work is elsewhere. */
   #keepAlive: NodeJS.Timeout | undefined;
 
@@ -82,6 +84,7 @@ export class SparkContext implements RddContext {
       clock: systemClock,
       maxStageAttempts: configuration.get('spark.stage.maxConsecutiveAttempts'),
       maxResultBytes: configuration.get('spark.driver.maxResultSize'),
+      inside: () => this.#blockServer?.location,
       taskTimeoutMs: configuration.get('task.timeout'),
       mergeAccumulators: (updates) => {
         for (const [id, update] of updates) this.#accumulators.get(id)?.merge(update);
@@ -216,6 +219,15 @@ export class SparkContext implements RddContext {
     }
   }
 
+  /** From now on workers of other machines can read the shuffle files of tasks that ran inside. @throws SP_SHUFFLE_CANNOT_SERVE */
+  async serveBlocks(host: string): Promise<void> {
+    if (this.#blockServer !== undefined || this.#stopped !== undefined) return;
+    const port = this.configuration.get('spark.blockManager.port');
+    const server = await startBlockServer({ directory: this.#localDir, host, port, machine: hostname() });
+    if (this.#stopped === undefined) this.#blockServer = server;
+    else await server.close();
+  }
+
   cancelAllJobs(reason = 'cancelled by the program'): void {
     this.#dag.cancelAll(reason);
   }
@@ -241,6 +253,7 @@ export class SparkContext implements RddContext {
     this.#dag.cancelAll('the SparkContext was stopped');
     this.events.emit('onApplicationEnd', { appId: this.applicationId, time: systemClock.wallTime() });
     await this.backend.stop();
+    await this.#blockServer?.close();
     await removeTemporaryDirectory(this.#localDir);
   }
 

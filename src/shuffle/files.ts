@@ -2,6 +2,8 @@
 import { closeSync, mkdirSync, openSync, readSync, renameSync, writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { crc32 } from 'node:zlib';
+import type { BlockClient } from './block-client.ts';
+import { blockFileOf, type BlockLocation } from './block-location.ts';
 import { SHUFFLE_ERRORS } from './errors.ts';
 import type { MapOutputs, MapStatus } from './map-output.ts';
 
@@ -12,7 +14,7 @@ export type Block = readonly Uint8Array[];
  * Writes the blocks of one map task. The file appears under its name only when complete, so a killed writer leaves
  * nothing that a reader could take for output.
  */
-export function writeMapOutput(directory: string, name: string, executorId: string, blocks: readonly Block[]): MapStatus {
+export function writeMapOutput(directory: string, name: string, executorId: string, blocks: readonly Block[], location?: BlockLocation): MapStatus {
   const path = join(directory, name);
   const temporary = `${path}.tmp`;
   const file = openForWriting(temporary);
@@ -34,7 +36,7 @@ export function writeMapOutput(directory: string, name: string, executorId: stri
     closeSync(file);
   }
   renameSync(temporary, path);
-  return { executorId, path, offsets, checksums };
+  return { executorId, path, offsets, checksums, ...(location === undefined ? {} : { location }) };
 }
 
 function openForWriting(path: string): number {
@@ -47,18 +49,51 @@ function openForWriting(path: string): number {
   }
 }
 
-/** The non-empty blocks of one reduce partition, in map order. @throws SP_SHUFFLE_FETCH_FAILED naming the map task */
-export function* readBlocks(outputs: MapOutputs, partition: number): Generator<Buffer> {
+/** The non-empty blocks of one reduce partition, in map order; `fetched`: those of other machines. @throws SP_SHUFFLE_FETCH_FAILED naming the map task */
+export function* readBlocks(outputs: MapOutputs, partition: number, fetched?: FetchedBlocks): Generator<Buffer> {
   for (let mapIndex = 0; mapIndex < outputs.statuses.length; mapIndex++) {
     const status = outputs.statuses[mapIndex] as MapStatus;
     const from = status.offsets[partition] as number;
     const size = (status.offsets[partition + 1] as number) - from;
-    if (size > 0) yield readBlock(outputs.shuffleId, mapIndex, status, partition, from, size);
+    if (size > 0) yield fetched?.get(mapIndex) ?? readBlock(outputs.shuffleId, mapIndex, status, partition, from, size);
   }
 }
 
+/** Blocks of one reduce partition by map index. */
+export type FetchedBlocks = ReadonlyMap<number, Buffer>;
+
+/**
+ * Fetches the blocks of one reduce partition that are on other machines than `machine`, all at a time; undefined when there are none.
+ * Rejects with SP_SHUFFLE_FETCH_FAILED naming the map task.
+ */
+export function fetchBlocks(outputs: MapOutputs, partition: number, machine: string, client: BlockClient): Promise<FetchedBlocks> | undefined {
+  const fetching: Promise<readonly [number, Buffer]>[] = [];
+  outputs.statuses.forEach((status, mapIndex) => {
+    const { location, offsets } = status;
+    const offset = offsets[partition] as number;
+    const size = (offsets[partition + 1] as number) - offset;
+    if (size === 0 || location === undefined || location.machine === machine) return;
+    fetching.push(
+      client.fetch(location, { file: blockFileOf(status.path), offset, size }).then(
+        (bytes) => {
+          if (crc32(bytes) !== status.checksums[partition]) throw fetchFailed(outputs.shuffleId, mapIndex, status, 'checksum mismatch');
+          return [mapIndex, bytes] as const;
+        },
+        (cause: unknown) => {
+          throw fetchFailed(outputs.shuffleId, mapIndex, status, `${location.address}: ${(cause as Error).message}`, cause);
+        },
+      ),
+    );
+  });
+  return fetching.length === 0 ? undefined : Promise.all(fetching).then((blocks) => new Map(blocks));
+}
+
+function fetchFailed(shuffleId: number, mapIndex: number, { executorId }: MapStatus, reason: string, cause?: unknown): Error {
+  return SHUFFLE_ERRORS.FETCH_FAILED({ shuffleId, mapIndex, executorId, reason }, cause);
+}
+
 function readBlock(shuffleId: number, mapIndex: number, status: MapStatus, partition: number, from: number, size: number): Buffer {
-  const failed = (reason: string, cause?: unknown): Error => SHUFFLE_ERRORS.FETCH_FAILED({ shuffleId, mapIndex, executorId: status.executorId, reason }, cause);
+  const failed = (reason: string, cause?: unknown): Error => fetchFailed(shuffleId, mapIndex, status, reason, cause);
   let file: number;
   try {
     file = openSync(status.path, 'r');

@@ -1,4 +1,5 @@
 import { packValue, unpackValue } from '../protocol/columns.ts';
+import type { BlockLocation } from './block-location.ts';
 
 /** Where one map task left its output: one file, cut at `offsets` into one block per reduce partition. */
 export interface MapStatus {
@@ -8,6 +9,8 @@ export interface MapStatus {
   readonly offsets: readonly number[];
   /** CRC-32 of each block. */
   readonly checksums: readonly number[];
+  /** Who gives it to other machines; undefined: only its path is known. */
+  readonly location?: BlockLocation;
 }
 
 /** What a reduce task must know of one shuffle: the output of every map task. */
@@ -16,11 +19,29 @@ export interface MapOutputs {
   readonly statuses: readonly MapStatus[];
 }
 
-export function encodeMapOutputs(outputs: MapOutputs): Uint8Array {
-  return packValue([outputs.shuffleId, outputs.statuses.map((s) => [s.executorId, s.path, s.offsets, s.checksums])]);
+/** Executors write many outputs: what says where they are travels once each. `inside` is where outputs without a location are. */
+export function encodeMapOutputs({ shuffleId, statuses }: MapOutputs, inside?: BlockLocation): Uint8Array {
+  const places = new Map<string, number>();
+  const locations: (readonly [string, string, string] | null)[] = [];
+  const placeOf = ({ location = inside }: MapStatus): number => {
+    const key = location === undefined ? '' : `${location.machine} ${location.address} ${location.token}`;
+    let place = places.get(key);
+    if (place === undefined) {
+      places.set(key, (place = locations.length));
+      locations.push(location === undefined ? null : [location.machine, location.address, location.token]);
+    }
+    return place;
+  };
+  const rows = statuses.map((s) => [s.executorId, s.path, s.offsets, s.checksums, placeOf(s)]);
+  return packValue([shuffleId, locations, rows]);
 }
 
 export function decodeMapOutputs(bytes: Uint8Array): MapOutputs {
-  const [shuffleId, statuses] = unpackValue(bytes) as [number, [string, string, number[], number[]][]];
-  return { shuffleId, statuses: statuses.map(([executorId, path, offsets, checksums]) => ({ executorId, path, offsets, checksums })) };
+  const [shuffleId, places, rows] = unpackValue(bytes) as [number, ([string, string, string] | null)[], [string, string, number[], number[], number][]];
+  const locations = places.map((place): BlockLocation | undefined => (place === null ? undefined : { machine: place[0], address: place[1], token: place[2] }));
+  const statuses = rows.map(([executorId, path, offsets, checksums, place]): MapStatus => {
+    const location = locations[place];
+    return { executorId, path, offsets, checksums, ...(location === undefined ? {} : { location }) };
+  });
+  return { shuffleId, statuses };
 }

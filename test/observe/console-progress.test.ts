@@ -16,7 +16,7 @@ beforeEach(() => {
 
 const stage = { stageId: 3, attemptNumber: 0, name: 'map at x.ts:1', numTasks: 8, parentIds: [] };
 const task = (taskId: number, executorId = 'driver') => ({ taskId, index: taskId, attemptNumber: 0, launchTime: 0, executorId });
-const metrics = { runMs: 500, bytesRead: 0, shuffleBytesWritten: 0, shuffleRecordsWritten: 0 };
+const metrics = { runMs: 500, bytesRead: 0, shuffleBytesWritten: 0, shuffleRecordsWritten: 0, remoteBytesRead: 0 };
 const begin = (id: number): void => events.emit('onTaskStart', { stageId: 3, stageAttemptId: 0, task: task(id) });
 const end = (id: number, state: 'FINISHED' | 'FAILED' = 'FINISHED', executorId = 'driver'): void =>
   events.emit('onTaskEnd', { stageId: 3, stageAttemptId: 0, task: task(id, executorId), state, finishTime: 0, metrics, error: undefined });
