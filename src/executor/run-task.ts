@@ -132,7 +132,7 @@ export async function runTask(task: ThreadTask, env: TaskEnvironment, cache: Sta
     });
   const inputs = payload.inputs.map((hash) => cache.outputs(hash, env));
   const fetching = inputs.map((outputs) => fetchBlocks(outputs, partitions[0] as number, env.machine, env.client));
-  const fetched = fetching.some((one) => one !== undefined) ? await Promise.all(fetching) : [];
+  const fetched = fetching.some((one) => one !== undefined) ? await Promise.all(fetching.map((one) => one ?? Promise.resolve(undefined))) : [];
   const open = (): Source => openSource(stage.plan.nodes[pipeline.path[0] as number] as PlanNode, payload, partitions[0] as number, inputs, fetched);
   setRunningTask(context);
   try {
