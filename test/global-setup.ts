@@ -1,9 +1,16 @@
 import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { SHARED_DIRECTORY } from './support/rabbitmq.ts';
 
 /** Tests that start programs through the CLI run what is built, so it is built first. */
-export default function setup(): void {
+export default function setup(): () => void {
   const tsc = join(dirname(createRequire(import.meta.url).resolve('typescript/package.json')), 'bin', 'tsc');
   execFileSync(process.execPath, [tsc, '-p', 'tsconfig.build.json'], { stdio: 'inherit' });
+  // Where test files find servers they share; those watch this process, and end with it.
+  const shared = mkdtempSync(join(tmpdir(), 'spark-proxy-shared-'));
+  process.env[SHARED_DIRECTORY] = `${shared}|${process.pid}`;
+  return () => rmSync(shared, { recursive: true, force: true });
 }
