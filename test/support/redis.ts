@@ -54,7 +54,7 @@ export async function startRedis(options: RedisServerOptions = {}): Promise<Redi
   const connect = (more: RedisOptions = {}): Redis => {
     const secure = authority === undefined ? {} : { tls: { ca: authority.ca, cert: authority.client.cert, key: authority.client.key } };
     const given = password === undefined ? {} : { password };
-    const redis = new Redis({ host: '127.0.0.1', port, lazyConnect: true, ...given, ...secure, ...more } as RedisOptions);
+    const redis = new Redis({ host: '127.0.0.1', port, lazyConnect: true, ...given, ...secure, ...more } as Omit<RedisOptions, 'replyMapping'>);
     redis.on('error', () => undefined);
     return redis;
   };
