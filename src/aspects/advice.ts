@@ -29,7 +29,7 @@ export const rowOf = (kind: AdviceKind): AdviceKindRow => ADVICE_KINDS[kind];
 export type AnyFunction = (this: any, ...args: any[]) => any;
 
 /** Of a function that is not known, anything goes: tuples too, to which any[] would not be assignable. */
-type ArgsOf<F extends AnyFunction> = AnyFunction extends F ? any : Parameters<F>;
+type ArgsOf<F extends AnyFunction> = any[] extends Parameters<F> ? any : Parameters<F>;
 type Point<F extends AnyFunction> = JoinPoint<ThisParameterType<F>, ArgsOf<F>, ReturnType<F>>;
 type Proceeding<F extends AnyFunction> = ProceedingJoinPoint<ThisParameterType<F>, ArgsOf<F>, ReturnType<F>>;
 

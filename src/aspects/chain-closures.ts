@@ -1,6 +1,6 @@
 import { rowOf, takesParameters, type Advice, type AnyFunction } from './advice.ts';
 import type { ChainRequest, ShellState } from './chain-request.ts';
-import { afterSettled, isConstructible, late, noInstance } from './chain-helpers.ts';
+import { afterEnded, afterSettled, isConstructible, late, noInstance } from './chain-helpers.ts';
 import { JoinPointN, type Continuation, type JoinPointBase, type Signature } from './join-point.ts';
 
 /** The same semantics as generated code, by nested closures: for processes that forbid `new Function`. */
@@ -85,6 +85,8 @@ function wrap(signature: Signature, advice: Advice, inner: Continuation): Contin
       throw error;
     }
     if (settles(result)) return afterSettled(result, jp, run, aspect, kind);
+    const later = !isConstruct && typeof result === 'object' && result !== null ? afterEnded(result, jp, run, aspect, kind) : undefined;
+    if (later !== undefined) return later;
     jp.result = result;
     if (returned === 'joinPoint') run.call(aspect, jp);
     else if (returned === 'outcome') run.call(aspect, jp, result);

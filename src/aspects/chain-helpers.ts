@@ -1,5 +1,6 @@
 import { rowOf, type AdviceKind, type AnyFunction } from './advice.ts';
 import { errors } from './errors.ts';
+import { endings } from './endings.ts';
 import { JoinPointN, type JoinPointBase, type Signature } from './join-point.ts';
 
 /** What generated code and closures share. */
@@ -31,7 +32,28 @@ export function afterSettled(promise: Promise<unknown>, jp: JoinPointBase | unde
   return promise.then(returned === 'nothing' ? undefined : fulfilled, threw === 'nothing' ? undefined : rejected);
 }
 
-export const HELPERS = { JPN: JoinPointN, late, noInstance, afterSettled };
+/** Runs after advice when a generator is exhausted or a stream has ended; gives what to hand out, undefined for an ordinary value. */
+export function afterEnded(result: object, jp: JoinPointBase | undefined, run: AnyFunction, aspect: unknown, kind: AdviceKind): unknown {
+  const { returned, threw } = rowOf(kind);
+  return endings.hear(result, {
+    returned:
+      returned === 'nothing'
+        ? undefined
+        : (value) => {
+            if (jp !== undefined) jp.result = value;
+            return returned === 'joinPoint' ? run.call(aspect, jp) : run.call(aspect, jp, value);
+          },
+    threw:
+      threw === 'nothing'
+        ? undefined
+        : (error) => {
+            if (jp !== undefined) jp.error = error;
+            return threw === 'joinPoint' ? run.call(aspect, jp) : run.call(aspect, jp, error);
+          },
+  });
+}
+
+export const HELPERS = { JPN: JoinPointN, late, noInstance, afterSettled, afterEnded };
 
 /** A plain function can be constructed; methods, arrows, async functions and generators cannot. */
 export function isConstructible(fn: AnyFunction): boolean {

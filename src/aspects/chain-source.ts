@@ -119,8 +119,12 @@ class Source {
     const settled = (sync: string): string => {
       // A constructor may make a promise; that is its instance, not an outcome to wait for.
       if (this.#construct) return sync;
-      const wait = `if (r instanceof Promise) r = afterSettled(r, ${jp ? 'jp' : 'undefined'}, A${i}, I${i}, '${one.kind}');`;
-      return sync === '' ? wait : `${wait} else { ${sync} }`;
+      const given = `(r, ${jp ? 'jp' : 'undefined'}, A${i}, I${i}, '${one.kind}')`;
+      const wait = `if (r instanceof Promise) r = afterSettled${given};`;
+      // Generators and streams are objects; what is none is known by one look.
+      const isObject = "typeof r === 'object' && r !== null";
+      if (sync === '') return `${wait} else if (${isObject}) r = afterEnded${given} ?? r;`;
+      return `${wait} else { const later = ${isObject} ? afterEnded${given} : undefined; if (later !== undefined) r = later; else { ${sync} } }`;
     };
     const hear = (given: string, outcome: string): string => this.#run(i, given === 'outcome' ? `jp, ${outcome}` : 'jp');
     const thrown = row.threw === 'nothing' ? inner : `try { ${inner} } catch (e) { ${setError}${hear(row.threw, 'e')} throw e; }`;

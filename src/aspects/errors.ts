@@ -22,7 +22,11 @@ export const errors = defineErrors('ASPECTS', {
     '{what} is not advice',
     'Use before(fn), after(fn), around(fn), afterReturning(fn) or afterThrowing(fn), or a function, which is around advice.',
   ],
-  BAD_POINTCUT: ['{what} is not a pointcut', 'Use execution(), construct(), get(), set(), named(), within(), and combine them by and/or/not.'],
+  BAD_POINTCUT: [
+    '{what} is not a pointcut',
+    'Use execution(), call(), construct(), get(), set(), named(), within(), annotated(), cflow(), or parsePointcut(text), and combine them by and/or/not.',
+  ],
+  POINTCUT_SYNTAX: ['line {line}, column {column} of a pointcut: {why}\n{shown}', "Write it like within('**/orders.js') && execution('Orders.save*')."],
   BAD_PATTERN: ['pattern {pattern} is not usable: {why}', 'Give a name, a glob (* ? {a,b}), a symbol, or a regular expression that runs in linear time.'],
   NOT_AN_ASPECT: ['{what} has no advice', 'Give an instance of a class whose methods carry @Before, @After, @Around, @AfterReturning or @AfterThrowing.'],
   BAD_DECORATION: ['@{decorator} cannot be used on {what}', '{remedy}'],

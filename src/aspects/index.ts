@@ -1,3 +1,4 @@
+export { annotation, type Annotation, type AnnotationDecorator } from './annotation.ts';
 export {
   after,
   afterReturning,
@@ -21,6 +22,8 @@ export { Signature, type JoinPoint, type JoinPointKind, type ProceedingJoinPoint
 export { loadTimeEditor, registerLoadTimeAspect, type LoadTimeAdvice } from './load-time.ts';
 export type { AspectOptions } from './metadata.ts';
 export type { NamePattern } from './pattern.ts';
-export { and, construct, execution, get, named, not, or, set, within, type Pointcut, type Shadow } from './pointcut.ts';
+export { annotated, call, cflow, construct, execution, get, named, set, within } from './designators.ts';
+export { parsePointcut } from './parse-pointcut.ts';
+export { and, not, or, type PartialShadow, type Pointcut, type Shadow } from './pointcut.ts';
 export { originalOf } from './site.ts';
 export { weave, weaveAspect, type WeaveHandle, type WeaveOptions } from './weave.ts';

@@ -1,6 +1,6 @@
 import { errors } from './errors.ts';
 
-export type JoinPointKind = 'execution' | 'construct' | 'get' | 'set';
+export type JoinPointKind = 'execution' | 'call' | 'construct' | 'get' | 'set';
 
 /** What is known of a join point without running it (AspectJ's static part). One object per woven site. */
 export class Signature {

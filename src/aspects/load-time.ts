@@ -92,7 +92,7 @@ function classLoaded(siteId: string, given: unknown, bodySeesWoven?: 1): unknown
   const name = siteId.slice(hash + 1);
   try {
     const each = [...registrations].map((registration) => ({ registration, entries: makeEntries(registration.bindings) }));
-    const shadow = constructShadow(name, url);
+    const shadow = constructShadow(name, url, given as never);
     const construct = each.flatMap(({ entries }) => entries.filter(({ pointcut }) => pointcut.matches(shadow)).map(({ entry }) => entry));
     const site = prepareWith(given as never, construct, { name, module: url, bodySeesWoven: bodySeesWoven === 1 });
     const record: Loaded = { name, url, woven: site.first as unknown as AnyClass };

@@ -1,4 +1,5 @@
 import type { AnyFunction } from './advice.ts';
+import { annotationsOf } from './annotation.ts';
 import { errors } from './errors.ts';
 import type { Shadow } from './pointcut.ts';
 import { originalOf, type Member } from './site.ts';
@@ -78,6 +79,7 @@ export interface Candidate {
 
 /** Every join point that could be woven in a target, constructions excepted. */
 export function candidates(target: Target, module: string | undefined): readonly Candidate[] {
+  const ofClass = annotationsOf(target.classFunction, undefined, undefined);
   return target.parts.flatMap(({ owner, isStatic, deep }) => {
     const out: Candidate[] = [];
     for (const [key, { descriptor, own }] of membersOf(owner)) {
@@ -85,7 +87,8 @@ export function candidates(target: Target, module: string | undefined): readonly
       for (const kind of ['execution', 'get', 'set'] as const) {
         const original = functions[kind] as AnyFunction | undefined;
         if (original === undefined) continue;
-        const shadow: Shadow = { kind, name: key, declaringType: target.name, isStatic, module };
+        const annotations = [...new Set([...annotationsOf(original, owner, key), ...ofClass])];
+        const shadow: Shadow = { kind, name: key, declaringType: target.name, isStatic, module, annotations };
         out.push({ shadow, member: { owner, key, kind, original, own }, onlyByName: !own && !deep });
       }
     }

@@ -1,4 +1,5 @@
 import { errors } from './errors.ts';
+import { compileRegularExpression } from './regular-expression.ts';
 
 /** What names are compared with: an exact name, a glob (`*`, `?`, `{a,b}`), a symbol, or a linear regular expression. */
 export type NamePattern = string | symbol | RegExp;
@@ -96,42 +97,34 @@ export function compileGlob(glob: string, paths: boolean): (text: string) => boo
   return (text) => alternatives.some((tokens) => matchTokens(tokens, text));
 }
 
-/**
- * Refuses what can take exponential time in a backtracking engine: backreferences, lookaround, and a repeated group that
- * holds a repetition or an alternative.
- */
-function assertLinear(pattern: RegExp): void {
-  const source = pattern.source.replace(/\\./g, (escape) => (/\\[1-9k]/.test(escape) ? '\u0001' : 'x')).replace(/\[[^\]]*\]/g, 'x');
-  const refuse = (why: string): never => {
-    throw errors.BAD_PATTERN({ pattern: String(pattern), why });
-  };
-  if (source.includes('\u0001')) refuse('it has a backreference');
-  if (/\(\?<?[=!]/.test(source)) refuse('it looks around');
-  const groups: boolean[] = [];
-  for (let i = 0; i < source.length; i++) {
-    const c = source[i]!;
-    if (c === '(') {
-      groups.push(false);
-      if (source[i + 1] === '?') i = Math.max(i + 1, source.indexOf('>', i) > 0 && source[i + 2] === '<' ? source.indexOf('>', i) : i + 2);
-    } else if (c === ')') {
-      const risky = groups.pop() === true;
-      const repeated = /^(?:[*+]|\{\d+,)/.test(source.slice(i + 1));
-      if (risky && repeated) refuse('it repeats a group that repeats or branches inside');
-      if (groups.length > 0 && (risky || repeated)) groups[groups.length - 1] = true;
-    } else if (groups.length > 0 && '*+{|'.includes(c)) groups[groups.length - 1] = true;
-  }
+/** Quoted for the text of a pointcut, which `parsePointcut` reads again. */
+export const quoted = (text: string): string => `'${text.replace(/[\\']/g, '\\$&')}'`;
+
+/** Symbols that have a text of their own: well-known and registered ones. */
+function symbolText(symbol: symbol): string {
+  const registered = Symbol.keyFor(symbol);
+  if (registered !== undefined) return `Symbol.for(${quoted(registered)})`;
+  const { description = '' } = symbol;
+  return description.startsWith('Symbol.') && (Symbol as unknown as Record<string, unknown>)[description.slice(7)] === symbol
+    ? description
+    : `Symbol(${quoted(description)})`;
 }
 
 /** @throws SP_ASPECTS_BAD_PATTERN */
 export function compileName(pattern: NamePattern): Matcher {
-  if (typeof pattern === 'symbol') return { text: String(pattern), exact: undefined, symbol: pattern, test: (name) => name === pattern };
+  if (typeof pattern === 'symbol') return { text: symbolText(pattern), exact: undefined, symbol: pattern, test: (name) => name === pattern };
   if (pattern instanceof RegExp) {
-    assertLinear(pattern);
-    const regexp = new RegExp(pattern.source, pattern.flags.replace(/[gy]/g, ''));
-    return { text: String(regexp), exact: undefined, symbol: undefined, test: (name) => typeof name === 'string' && regexp.test(name) };
+    let matches: (text: string) => boolean;
+    try {
+      matches = compileRegularExpression(pattern);
+    } catch (error) {
+      throw errors.BAD_PATTERN({ pattern: String(pattern), why: (error as Error).message }, error);
+    }
+    const text = `/${pattern.source}/${pattern.flags.replace(/[dgy]/g, '')}`;
+    return { text, exact: undefined, symbol: undefined, test: (name) => typeof name === 'string' && matches(name) };
   }
   if (typeof pattern !== 'string' || pattern === '') throw errors.BAD_PATTERN({ pattern: String(pattern), why: 'it is not a name' });
-  const text = `'${pattern}'`;
+  const text = quoted(pattern);
   if (!/[*?{]/.test(pattern)) return { text, exact: pattern, symbol: undefined, test: (name) => name === pattern };
   const test = compileGlob(pattern, false);
   return { text, exact: undefined, symbol: undefined, test: (name) => typeof name === 'string' && test(name) };

@@ -1,30 +1,43 @@
-import { fileURLToPath } from 'node:url';
+import type { AnyFunction } from './advice.ts';
 import { errors } from './errors.ts';
 import type { JoinPointKind } from './join-point.ts';
-import { compileGlob, compileName, type Matcher, type NamePattern } from './pattern.ts';
 
 /** Where advice could go: a join point in the program text (AspectJ's join point shadow). */
 export interface Shadow {
   readonly kind: JoinPointKind;
+  /** Private members have their `#`. */
   readonly name: string | symbol;
   readonly declaringType: string;
   readonly isStatic: boolean;
   /** URL of the module; undefined for what is woven after it was loaded. */
   readonly module: string | undefined;
+  /** Names of the decorators and annotations on the member and on its class. @defaultValue none */
+  readonly annotations?: readonly string[] | undefined;
 }
 
 /** What may be known before the whole shadow is; `undefined` as an answer means "not decided yet". */
-export type PartialShadow = { readonly [K in keyof Shadow]?: Shadow[K] };
+export type PartialShadow = { readonly [K in keyof Shadow]?: Shadow[K] } & {
+  /** At a call or a field access, which are known only when it runs: the names of the receiver's classes, and its own. */
+  readonly types?: readonly string[];
+  /** The join point runs now: `cflow` can be answered. */
+  readonly running?: boolean;
+};
 
-/** Which join points? Immutable; composes; two of the same shape are equal. */
-export interface Pointcut {
+declare const FUNCTION: unique symbol;
+
+/** Which join points? Immutable; composes; two of the same shape are equal. `F`: type of the function it picks out, for the type checker. */
+export interface Pointcut<F extends AnyFunction = AnyFunction> {
   /** True, false, or undefined when the fields given do not decide it. */
   evaluate(shadow: PartialShadow): boolean | undefined;
+  /** As it would be answered if the join point ran now. */
   matches(shadow: Shadow): boolean;
-  and(...others: readonly Pointcut[]): Pointcut;
-  or(...others: readonly Pointcut[]): Pointcut;
+  /** What is left to ask when the join point runs, once the shadow is known; true or false when that decides. */
+  residue(shadow: PartialShadow): Pointcut | boolean;
+  and(...others: readonly Pointcut[]): Pointcut<F>;
+  or<G extends AnyFunction = AnyFunction>(...others: readonly Pointcut<G>[]): Pointcut<F | G>;
   not(): Pointcut;
   equals(other: unknown): boolean;
+  /** In the text syntax: `parsePointcut(String(p)).equals(p)`, unless it names a symbol that only the program holds. */
   toString(): string;
   /** Whether a name is asked for exactly: then inherited members are found too. */
   namesExactly(name: string | symbol): boolean;
@@ -32,30 +45,52 @@ export interface Pointcut {
   readonly requiredTexts: readonly string[] | undefined;
   /** Whether it can only match in the modules of some `within`. */
   readonly boundToModule: boolean;
+  /** Kinds of join points that it can match. */
+  readonly kinds: ReadonlySet<JoinPointKind>;
+  /** Only for type checking. */
+  readonly [FUNCTION]?: F;
 }
 
 type Operator = 'and' | 'or' | 'not' | 'leaf';
 
+export const ALL_KINDS: ReadonlySet<JoinPointKind> = new Set<JoinPointKind>(['execution', 'call', 'construct', 'get', 'set']);
+
 interface Spec {
   readonly operator: Operator;
   readonly text: string;
-  readonly parts: readonly PointcutNode[];
+  readonly parts?: readonly PointcutNode[];
   readonly symbol?: symbol | undefined;
   readonly exact?: string | symbol | undefined;
-  readonly requiredTexts: readonly string[] | undefined;
-  readonly boundToModule: boolean;
+  readonly requiredTexts?: readonly string[] | undefined;
+  readonly boundToModule?: boolean;
+  /** @defaultValue all */
+  readonly kinds?: ReadonlySet<JoinPointKind>;
+  /** The `cflow` that this leaf is. */
+  readonly flow?: Flow;
   evaluate(shadow: PartialShadow): boolean | undefined;
 }
 
-class PointcutNode implements Pointcut {
+/** Control flow below the join points of a pointcut: advice `enter`s it there. */
+export interface Flow {
+  readonly of: Pointcut;
+  readonly enter: (run: () => unknown) => unknown;
+}
+
+export class PointcutNode implements Pointcut {
   readonly #spec: Spec;
   readonly requiredTexts: readonly string[] | undefined;
   readonly boundToModule: boolean;
+  readonly kinds: ReadonlySet<JoinPointKind>;
 
   constructor(spec: Spec) {
     this.#spec = spec;
     this.requiredTexts = spec.requiredTexts;
-    this.boundToModule = spec.boundToModule;
+    this.boundToModule = spec.boundToModule ?? false;
+    this.kinds = spec.kinds ?? ALL_KINDS;
+  }
+
+  get #parts(): readonly PointcutNode[] {
+    return this.#spec.parts ?? [];
   }
 
   evaluate(shadow: PartialShadow): boolean | undefined {
@@ -63,7 +98,16 @@ class PointcutNode implements Pointcut {
   }
 
   matches(shadow: Shadow): boolean {
-    return this.#spec.evaluate(shadow) === true;
+    return this.#spec.evaluate({ annotations: NONE, ...shadow, running: true }) === true;
+  }
+
+  residue(shadow: PartialShadow): Pointcut | boolean {
+    const decided = this.evaluate(shadow);
+    if (decided !== undefined) return decided;
+    const { operator } = this.#spec;
+    if (operator === 'leaf') return this;
+    const open = this.#parts.map((part) => part.residue(shadow)).filter((part) => typeof part !== 'boolean');
+    return operator === 'not' ? open[0]!.not() : combine(operator, open);
   }
 
   and(...others: readonly Pointcut[]): Pointcut {
@@ -79,8 +123,6 @@ class PointcutNode implements Pointcut {
       operator: 'not',
       text: `!${this.#spec.operator === 'leaf' ? this.#spec.text : `(${this.#spec.text})`}`,
       parts: [this],
-      requiredTexts: undefined,
-      boundToModule: false,
       evaluate: (shadow) => {
         const inner = this.evaluate(shadow);
         return inner === undefined ? undefined : !inner;
@@ -96,8 +138,9 @@ class PointcutNode implements Pointcut {
       a.operator === b.operator &&
       a.text === b.text &&
       a.symbol === b.symbol &&
-      a.parts.length === b.parts.length &&
-      a.parts.every((part, i) => part.equals(b.parts[i]))
+      (a.flow === undefined || a.flow.of.equals(b.flow?.of)) &&
+      this.#parts.length === other.#parts.length &&
+      this.#parts.every((part, i) => part.equals(other.#parts[i]))
     );
   }
 
@@ -106,9 +149,15 @@ class PointcutNode implements Pointcut {
   }
 
   namesExactly(name: string | symbol): boolean {
-    const { operator, exact, parts } = this.#spec;
+    const { operator, exact } = this.#spec;
     if (operator === 'leaf') return exact === name;
-    return operator !== 'not' && parts.some((part) => part.namesExactly(name));
+    return operator !== 'not' && this.#parts.some((part) => part.namesExactly(name));
+  }
+
+  /** The flows it asks for, those of the pointcuts of flows included. */
+  flows(): readonly Flow[] {
+    const { flow } = this.#spec;
+    return [...(flow === undefined ? [] : [flow, ...flowsOf(flow.of)]), ...this.#parts.flatMap((part) => part.flows())];
   }
 
   static text(node: PointcutNode, inside: Operator): string {
@@ -117,17 +166,17 @@ class PointcutNode implements Pointcut {
   }
 
   static partsOf(node: PointcutNode, operator: Operator): readonly PointcutNode[] {
-    return node.#spec.operator === operator ? node.#spec.parts : [node];
+    return node.#spec.operator === operator ? node.#parts : [node];
   }
 }
 
-export function isPointcut(value: unknown): value is Pointcut {
-  return value instanceof PointcutNode;
-}
+const NONE: readonly string[] = [];
+
+export const flowsOf = (pointcut: Pointcut): readonly Flow[] => (pointcut as PointcutNode).flows();
 
 /** @throws SP_ASPECTS_BAD_POINTCUT */
 export function toPointcut(value: unknown): Pointcut {
-  if (!isPointcut(value)) throw errors.BAD_POINTCUT({ what: typeof value === 'symbol' ? String(value) : `${typeof value} ${String(value)}` });
+  if (!(value instanceof PointcutNode)) throw errors.BAD_POINTCUT({ what: typeof value === 'symbol' ? String(value) : `${typeof value} ${String(value)}` });
   return value;
 }
 
@@ -136,6 +185,7 @@ function combine(operator: 'and' | 'or', given: readonly Pointcut[]): Pointcut {
   if (parts.length === 1) return parts[0]!;
   const decides = operator === 'or';
   const required = parts.map((part) => part.requiredTexts);
+  const kinds = [...ALL_KINDS].filter((kind) => (decides ? parts.some((part) => part.kinds.has(kind)) : parts.every((part) => part.kinds.has(kind))));
   return new PointcutNode({
     operator,
     text: parts.map((part) => PointcutNode.text(part, operator)).join(operator === 'and' ? ' && ' : ' || '),
@@ -143,6 +193,7 @@ function combine(operator: 'and' | 'or', given: readonly Pointcut[]): Pointcut {
     requiredTexts:
       operator === 'and' ? required.find((texts) => texts !== undefined) : required.every((texts) => texts !== undefined) ? required.flat() : undefined,
     boundToModule: operator === 'and' ? parts.some((part) => part.boundToModule) : parts.every((part) => part.boundToModule),
+    kinds: new Set(kinds),
     evaluate(shadow) {
       let answer: boolean | undefined = !decides;
       for (const part of parts) {
@@ -155,114 +206,8 @@ function combine(operator: 'and' | 'or', given: readonly Pointcut[]): Pointcut {
   });
 }
 
-/** Undefined stays undefined; kinds and names are compared only when known. */
-const known = <T>(value: T | undefined, test: (value: T) => boolean): boolean | undefined => (value === undefined ? undefined : test(value));
-
-/** All must hold: false as soon as one does not, undefined while one is not known. */
-const all = (...values: (boolean | undefined)[]): boolean | undefined => (values.includes(false) ? false : values.includes(undefined) ? undefined : true);
-
-/** `Type.member` to its two patterns; a symbol, a regular expression and a name without a dot say nothing of the type. */
-function splitMember(pattern: NamePattern): { readonly type: Matcher | undefined; readonly member: Matcher; readonly text: string } {
-  const dot = typeof pattern === 'string' ? pattern.lastIndexOf('.') : -1;
-  if (dot < 0) {
-    const member = compileName(pattern);
-    return { type: undefined, member, text: member.text };
-  }
-  return { type: compileName((pattern as string).slice(0, dot)), member: compileName((pattern as string).slice(dot + 1)), text: `'${pattern as string}'` };
-}
-
-function member(kind: JoinPointKind, pattern: NamePattern): Pointcut {
-  const { type, member: name, text } = splitMember(pattern);
-  const required = type?.exact ?? name.exact;
-  return new PointcutNode({
-    operator: 'leaf',
-    text: `${kind}(${text})`,
-    parts: [],
-    symbol: name.symbol,
-    exact: name.exact ?? name.symbol,
-    requiredTexts: required === undefined ? undefined : [required],
-    boundToModule: false,
-    evaluate: (shadow) =>
-      all(
-        known(shadow.kind, (value) => value === kind),
-        known(shadow.name, (value) => name.test(value)),
-        type === undefined ? true : known(shadow.declaringType, (value) => type.test(value)),
-      ),
-  });
-}
-
-/**
- * A method runs. `execution('submit')`, `execution('Orders.submit')`, `execution('save*')`, `execution(/^save/)`, `execution(Symbol.iterator)`.
- * @throws SP_ASPECTS_BAD_PATTERN
- */
-export const execution = (pattern: NamePattern = '*'): Pointcut => member('execution', pattern);
-/** A getter is read. @throws SP_ASPECTS_BAD_PATTERN */
-export const get = (pattern: NamePattern): Pointcut => member('get', pattern);
-/** A setter is written. @throws SP_ASPECTS_BAD_PATTERN */
-export const set = (pattern: NamePattern): Pointcut => member('set', pattern);
-
-/** A class is constructed (with the name given, if any), subclasses included. @throws SP_ASPECTS_BAD_PATTERN */
-export function construct(pattern: NamePattern = '*'): Pointcut {
-  const name = compileName(pattern);
-  return new PointcutNode({
-    operator: 'leaf',
-    text: pattern === '*' ? 'construct()' : `construct(${name.text})`,
-    parts: [],
-    symbol: name.symbol,
-    requiredTexts: name.exact === undefined ? undefined : [name.exact],
-    boundToModule: false,
-    evaluate: (shadow) =>
-      all(
-        known(shadow.kind, (value) => value === 'construct'),
-        known(shadow.declaringType, (value) => name.test(value)),
-      ),
-  });
-}
-
-/** Any kind of join point with this name (of a construction: the name of the class). @throws SP_ASPECTS_BAD_PATTERN */
-export function named(pattern: NamePattern): Pointcut {
-  const name = compileName(pattern);
-  return new PointcutNode({
-    operator: 'leaf',
-    text: `named(${name.text})`,
-    parts: [],
-    symbol: name.symbol,
-    exact: name.exact ?? name.symbol,
-    requiredTexts: name.exact === undefined ? undefined : [name.exact],
-    boundToModule: false,
-    evaluate: (shadow) => known(shadow.name, (value) => name.test(value)),
-  });
-}
-
-/** Path of a module URL, without query and fragment. */
-function modulePath(url: string): string {
-  if (!url.startsWith('file:')) return url.replace(/[?#].*$/, '');
-  try {
-    return fileURLToPath(url.replace(/[?#].*$/, '')).replaceAll('\\', '/');
-  } catch {
-    return url;
-  }
-}
-
-/**
- * In a module whose path matches a glob (`**` crosses folders). Only load-time weaving knows modules.
- * @throws SP_ASPECTS_BAD_PATTERN
- */
-export function within(moduleGlob: string): Pointcut {
-  if (typeof moduleGlob !== 'string' || moduleGlob === '') throw errors.BAD_PATTERN({ pattern: String(moduleGlob), why: 'it is not a module glob' });
-  const test = compileGlob(moduleGlob, true);
-  return new PointcutNode({
-    operator: 'leaf',
-    text: `within('${moduleGlob}')`,
-    parts: [],
-    requiredTexts: undefined,
-    boundToModule: true,
-    evaluate: (shadow) => ('module' in shadow ? shadow.module !== undefined && test(modulePath(shadow.module)) : undefined),
-  });
-}
-
 /** All of them. */
-export const and = (first: Pointcut, ...others: readonly Pointcut[]): Pointcut => toPointcut(first).and(...others);
+export const and = <F extends AnyFunction>(first: Pointcut<F>, ...others: readonly Pointcut[]): Pointcut<F> => toPointcut(first).and(...others) as Pointcut<F>;
 /** Any of them. */
 export const or = (first: Pointcut, ...others: readonly Pointcut[]): Pointcut => toPointcut(first).or(...others);
 export const not = (pointcut: Pointcut): Pointcut => toPointcut(pointcut).not();

@@ -12,6 +12,8 @@ export interface Entry {
   /** Position among all weavings: ties of `order` go by it. */
   readonly sequence: number;
   enabled: boolean;
+  /** What it was made of, where advice is guarded by what is left of its pointcut. */
+  readonly base?: Entry;
 }
 
 /** Where a site's shell is installed; absent for what only its holder can reach (decorated members, constructors). */
@@ -23,6 +25,8 @@ export interface Place {
 }
 
 const SLOT = { execution: 'value', get: 'get', set: 'set' } as const;
+
+const slotOf = (kind: JoinPointKind): 'value' | 'get' | 'set' | undefined => (kind === 'construct' || kind === 'call' ? undefined : SLOT[kind]);
 
 /**
  * One woven join point: its original, the advice on it, and the shell that callers reach. Whatever the set of enabled
@@ -53,7 +57,7 @@ export class Site {
     this.#state = state;
     this.first = shell;
     if (this.#compiled.length === 0) state.mode = 0;
-    this.#install();
+    if (this.#compiled.length > 0) this.#install();
     ALL.add(new WeakRef(this));
     if (ALL.size > 2 * pruned + 1000) pruned = allSites().length;
   }
@@ -72,7 +76,7 @@ export class Site {
   }
 
   remove(entries: readonly Entry[]): void {
-    this.#entries = this.#entries.filter((entry) => !entries.includes(entry));
+    this.#entries = this.#entries.filter((entry) => !entries.includes(entry) && (entry.base === undefined || !entries.includes(entry.base)));
     this.refresh();
   }
 
@@ -88,7 +92,8 @@ export class Site {
       this.#shell = shell;
       this.#state = state;
     }
-    if (this.#entries.length === 0) this.#restore();
+    // Off costs nothing: callers reach the original, and only who took the shell away goes through it.
+    if (enabled.length === 0) this.#restore();
     else this.#install();
   }
 
@@ -107,8 +112,8 @@ export class Site {
 
   #install(): void {
     const { place } = this;
-    if (place === undefined || this.signature.kind === 'construct') return;
-    const slot = SLOT[this.signature.kind];
+    const slot = slotOf(this.signature.kind);
+    if (place === undefined || slot === undefined) return;
     const current = Object.getOwnPropertyDescriptor(place.owner, place.key);
     if (current?.[slot] === this.#shell) return;
     if (current !== undefined && current[slot] !== this.callee.original && SHELLS.get(current[slot] as object) !== this) return;
@@ -119,8 +124,8 @@ export class Site {
 
   #restore(): void {
     const { place } = this;
-    if (place === undefined || this.signature.kind === 'construct') return;
-    const slot = SLOT[this.signature.kind];
+    const slot = slotOf(this.signature.kind);
+    if (place === undefined || slot === undefined) return;
     const current = Object.getOwnPropertyDescriptor(place.owner, place.key);
     if (current === undefined || SHELLS.get(current[slot] as object) !== this) return;
     if (!place.own && (slot === 'value' || SHELLS.get((slot === 'get' ? current.set : current.get) as object) === undefined))

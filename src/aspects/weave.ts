@@ -3,6 +3,8 @@ import { errors } from './errors.ts';
 import { Signature } from './join-point.ts';
 import { candidates, describeTarget, type Target } from './members.ts';
 import { adviceOf } from './metadata.ts';
+import { annotationsOf } from './annotation.ts';
+import { atSite, flowBindings } from './residue.ts';
 import { toPointcut, type Pointcut, type Shadow } from './pointcut.ts';
 import { assertReplaceable, siteOf, weaveMember, type Entry, type Site } from './site.ts';
 
@@ -89,6 +91,8 @@ function bySite(pieces: readonly Piece[]): Map<Site, Entry[]> {
 export interface Binding {
   readonly pointcut: Pointcut;
   readonly advice: Advice;
+  /** Made by us for another pointcut's `cflow`: a miss is nobody's mistake. */
+  readonly implied?: boolean;
 }
 
 /** Pointcuts that matched nothing, for `explain()`. */
@@ -112,15 +116,18 @@ export function reportUnmatchedFrom(source: () => readonly Unmatched[]): void {
 export interface PlacedEntry {
   readonly pointcut: Pointcut;
   readonly entry: Entry;
+  readonly implied: boolean;
 }
 
 /** Makes entries that are ranked as advice of one aspect. */
-export function makeEntries(bindings: readonly Binding[]): readonly PlacedEntry[] {
+export function makeEntries(given: readonly Binding[]): readonly PlacedEntry[] {
+  const bindings = [...given, ...flowBindings(given)];
   const ordered = inAspectOrder(bindings.map((binding) => binding.advice));
   const at = sequence;
   sequence += ordered.length;
   return bindings.map((binding) => ({
     pointcut: binding.pointcut,
+    implied: binding.implied === true,
     entry: { advice: binding.advice, pointcut: binding.pointcut.toString(), sequence: at + ordered.indexOf(binding.advice), enabled: true },
   }));
 }
@@ -174,29 +181,33 @@ export function weaveEntries(
   for (const placed of entries) {
     const { pointcut, entry } = placed;
     let hit = false;
-    const plan = (key: unknown, apply: Plan['apply']): void => {
+    const plan = (key: unknown, shadow: Shadow, residue: Pointcut | true, apply: Plan['apply']): void => {
       hit = true;
       const known = plans.get(key);
-      if (known === undefined) plans.set(key, { entries: [entry], apply });
-      else known.entries.push(entry);
+      const here = atSite(entry, residue, shadow);
+      if (known === undefined) plans.set(key, { entries: [here], apply });
+      else known.entries.push(here);
     };
     for (const candidate of found) {
       const { shadow, member, onlyByName } = candidate;
-      if (!pointcut.matches(shadow) || (onlyByName && !namesInherited(pointcut, shadow, context))) continue;
+      const residue = pointcut.residue(shadow);
+      if (residue === false || (onlyByName && !namesInherited(pointcut, shadow, context))) continue;
       const signature = (): Signature => new Signature({ ...shadow, parameterTypes: parameterTypes(member.owner, member.key) });
       assertReplaceable(member, signature());
-      plan(candidate, (added) => weaveMember(member, signature, added));
+      plan(candidate, shadow, residue, (added) => weaveMember(member, signature, added));
     }
-    if (target.classFunction !== undefined && pointcut.matches(constructShadow(target.name, context.module))) {
+    const construction = constructShadow(target.name, context.module, target.classFunction);
+    const residue = target.classFunction !== undefined && pointcut.residue(construction);
+    if (residue !== false) {
       const site = constructSite(given);
       if (site === undefined) throw errors.CONSTRUCT_NOT_PREPARED({ target: target.name });
-      plan(site, (added) => {
+      plan(site, construction, residue, (added) => {
         if (context.constructDone !== true) site.add(added);
         return site;
       });
     }
     if (hit) matched.push(entry.pointcut);
-    else missed.push(placed);
+    else if (!placed.implied) missed.push(placed);
   }
   if (context.quiet !== true)
     for (const miss of missed)
@@ -222,8 +233,8 @@ function namesInherited(pointcut: Pointcut, shadow: Shadow, context: WeaveContex
   return context.className === undefined || pointcut.evaluate({ ...shadow, declaringType: '' }) === false;
 }
 
-export function constructShadow(name: string, module: string | undefined): Shadow {
-  return { kind: 'construct', name, declaringType: name, isStatic: false, module };
+export function constructShadow(name: string, module: string | undefined, type: AnyFunction | undefined): Shadow {
+  return { kind: 'construct', name, declaringType: name, isStatic: false, module, annotations: annotationsOf(type, undefined, undefined) };
 }
 
 function constructSite(target: unknown): Site | undefined {
@@ -247,8 +258,8 @@ function reportMiss({ pointcut, entry: { advice } }: PlacedEntry, target: Target
  */
 export function weave<F extends AnyFunction = AnyFunction>(
   target: object,
-  pointcut: Pointcut,
-  advice: AdviceLike<F> | readonly AdviceLike<F>[],
+  pointcut: Pointcut<F>,
+  advice: NoInfer<AdviceLike<F> | readonly AdviceLike<F>[]>,
   options: WeaveOptions = {},
 ): WeaveHandle {
   const where = toPointcut(pointcut);

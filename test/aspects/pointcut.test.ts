@@ -84,7 +84,7 @@ describe('pointcuts', () => {
       "within('**/a.js') && (execution('submit') || get(/^s/)) && !construct()",
     );
     expect(String(or(execution('a'), execution('b')).not())).toBe("!(execution('a') || execution('b'))");
-    expect(String(execution(Symbol.iterator))).toBe('execution(Symbol(Symbol.iterator))');
+    expect(String(execution(Symbol.iterator))).toBe('execution(Symbol.iterator)');
   });
 
   test('are equal by value', () => {
@@ -107,11 +107,12 @@ describe('pointcuts', () => {
     expect(and(execution('a'), execution('b'), execution('c')).equals(execution('a').and(execution('b')).and(execution('c')))).toBe(true);
   });
 
-  test('refuse patterns that are none, or that may not run in linear time', () => {
-    for (const bad of ['', '{a', /(a+)+$/, /(a|b)*c/, /(?=a)b/, /(?<!a)b/, /(a)\1/, /(?<n>a)\k<n>/, /((a*)b){2,}/, 5]) {
+  test('refuse patterns that are none, or that cannot run in linear time', () => {
+    for (const bad of ['', '{a', /(?=a)b/, /(?<!a)b/, /(a)\1/, /(?<n>a)\k<n>/, new RegExp('[a--b]', 'v'), /(a{1000}){1000}/, 5]) {
       expect(() => execution(bad as never)).toThrow(code('SP_ASPECTS_BAD_PATTERN'));
     }
-    for (const good of [/^(?:save|load)[A-Z]\w*$/, /(ab)+/, /[(a+)+]/, /a{1,3}/, /\(a\)/]) expect(() => execution(good)).not.toThrow();
+    for (const good of [/^(?:save|load)[A-Z]\w*$/, /(ab)+/, /[(a+)+]/, /(a+)+$/, /(a|b)*c/, /((a*)b){2,}/, /a{1,3}/, /\(a\)/])
+      expect(() => execution(good)).not.toThrow();
     expect(() => within('')).toThrow(code('SP_ASPECTS_BAD_PATTERN'));
     expect(() => execution('a').and('b' as never)).toThrow(code('SP_ASPECTS_BAD_POINTCUT'));
   });
