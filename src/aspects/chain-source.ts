@@ -70,6 +70,7 @@ class Source {
         if (inherited !== undefined) return `Reflect.set(P, K, ${count === undefined ? `${args}[0]` : count === 0 ? 'undefined' : 'a0'}, ${self})`;
         break;
       case 'execution':
+      case 'call':
         break;
     }
     const callee = inherited === undefined ? 'O' : 'P[K]';

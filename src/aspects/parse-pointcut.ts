@@ -1,9 +1,10 @@
-import * as designators from './designators.ts';
+import { annotated, call, cflow, construct, execution, get, named, set, within } from './designators.ts';
 import { errors } from './errors.ts';
 import type { NamePattern } from './pattern.ts';
 import type { Pointcut } from './pointcut.ts';
 
-const NAMES = ['execution', 'call', 'construct', 'get', 'set', 'named', 'within', 'annotated', 'cflow'] as const;
+const DESIGNATORS = { execution, call, construct, get, set, named, within, annotated, cflow } as const;
+const NAMES = Object.keys(DESIGNATORS) as readonly (keyof typeof DESIGNATORS)[];
 const MAX_DEPTH = 100;
 
 const isSpace = (c: string | undefined): boolean => c !== undefined && /\s/.test(c);
@@ -98,7 +99,7 @@ class Parser {
     if (name === 'cflow') {
       const inner = this.#expression();
       this.#expect(')');
-      return designators.cflow(inner);
+      return cflow(inner);
     }
     this.#skip();
     const at = this.#at;
@@ -106,7 +107,7 @@ class Parser {
     this.#expect(')');
     try {
       if (argument === undefined && (name === 'named' || name === 'within' || name === 'annotated')) this.#fail(`${name} needs a pattern`, at);
-      return argument === undefined ? (designators[name] as () => Pointcut)() : (designators[name] as (pattern: NamePattern) => Pointcut)(argument);
+      return argument === undefined ? (DESIGNATORS[name] as () => Pointcut)() : (DESIGNATORS[name] as (pattern: NamePattern) => Pointcut)(argument);
     } catch (error) {
       if ((error as { code?: string }).code !== 'SP_ASPECTS_BAD_PATTERN') throw error;
       return this.#fail((error as Error).message.split('\n')[0]!, at, error);

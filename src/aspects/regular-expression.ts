@@ -178,7 +178,7 @@ export function compileRegularExpression(pattern: RegExp): (text: string) => boo
     return (isWord(before) !== isWord(after)) === (assertion === '\\b');
   };
   return (text) => {
-    const characters = pattern.unicode ? [...text] : text.split('');
+    const characters = pattern.unicode ? Array.from(text) : text.split('');
     let current = new Set<number>();
     for (let i = 0; i <= characters.length; i++) {
       const before = characters[i - 1];
