@@ -5,6 +5,10 @@ export const dispatcherErrors = defineErrors('DISPATCHER', {
     '{name} was given up: {count} workers were lost while they held it\n{story}',
     'A task that takes its workers down with it is usually out of memory or calls process.exit: look at the logs of these workers.',
   ],
+  NO_QUORUM: [
+    '{name} has no result that {quorum} workers agree on: {reason}',
+    'Start more workers, or look at what they compute: results that depend on time, chance or order need a comparator that allows for it.',
+  ],
   CANCELLED: ['{name} was cancelled: {reason}', 'This is what was asked for; nothing needs to be done.'],
   BLOB_UNAVAILABLE: [
     '{name} needs blob {hash}, which the dispatcher cannot send: {reason}',
@@ -21,5 +25,7 @@ export const dispatcherErrors = defineErrors('DISPATCHER', {
   SELECTOR_FAILED: ['host selector {selector} threw for {name}', 'Correct the selector; see the cause. The first host was taken instead.'],
   INVALID_TRANSITION: ['{name} cannot go from {from} to {to}\n{story}', 'This is a defect of spark-proxy: please report it with this text.'],
   BAD_OPTION: ['dispatcher option {option} is {value}: {reason}', 'Correct the option.'],
+  BAD_PROFILE: ['application {application} asks for {field} = {value}: {reason}', 'Correct the profile of the application.'],
+  BAD_STAGE: ['stage {stageId} cannot be part of the graph: {reason}', 'This is a defect of the scheduler that says so: please report it with this text.'],
   CLOSED: ['the dispatcher is closed', 'Tasks must be submitted before it is closed.'],
 });

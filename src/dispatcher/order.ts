@@ -13,8 +13,8 @@ export interface WaitingTask {
 
 /**
  * Which task next? One order holds the waiting tasks of one runner kind. All operations must be O(log n) or better: a
- * million tasks may wait. An order does NOT select workers and knows nothing of leases.
- * To add one (FAIR, PRIORITY...): a file that exports a factory, given to the state machine as `newOrder`.
+ * million tasks may wait. An order does NOT select workers; of leases it is told only that they begin and end.
+ * To add one: a file that exports a factory, and its name in orders.ts.
  */
 export interface TaskOrder<T extends WaitingTask = WaitingTask> {
   readonly size: number;
@@ -25,6 +25,10 @@ export interface TaskOrder<T extends WaitingTask = WaitingTask> {
   take(): T | undefined;
   /** Removes a waiting task (it was cancelled). */
   remove(task: T): void;
+  /** A lease of one of its tasks has begun. */
+  leased?(task: T): void;
+  /** That lease has ended, however it did. */
+  released?(task: T): void;
 }
 
 /** First submitted, first out: a list linked through the tasks themselves, so that removal is O(1) and nothing is moved. */

@@ -1,62 +1,74 @@
-import { encodeFailure } from '../protocol/failure.ts';
-import type { StatusUpdate, TaskDescription, TaskState } from '../protocol/task.ts';
+import type { HeldLease } from '../protocol/application.ts';
 import type { Load, Registration } from '../registry/contract.ts';
-import type { DispatcherEffect, DispatcherEvent, DispatcherStats, Submission, WorkerStats } from './contract.ts';
-import { choose } from './choose.ts';
+import { Adoption } from './adoption.ts';
+import type { DispatcherEffect, DispatcherEvent, DispatcherStats, ParkedTask, Submission, WorkerStats } from './contract.ts';
+import { Effects } from './effects.ts';
 import { dispatcherErrors } from './errors.ts';
+import { HealthTracker } from './health.ts';
 import { TaskLedger } from './ledger.ts';
-import { positive, type DispatcherStateOptions } from './options.ts';
+import { TaskLifecycle } from './lifecycle.ts';
+import { baseEpoch, positive, type DispatcherStateOptions } from './options.ts';
 import { fifoOrder } from './order.ts';
 import type { TaskEntry } from './task-entry.ts';
-import { WorkerEntry, WorkerPool, type KindPool } from './workers.ts';
+import { WorkerEntry, WorkerPool } from './workers.ts';
 
-/** Tasks that a selector left waiting, passed over in one event, so that it costs no walk through the whole queue. */
-const MAX_DECLINED = 32;
 /** Departed workers kept for `stats()`. */
 const MAX_DEPARTED = 64;
 
-/** Workers lost under a task that had been lost before, until it is not handed back to the application any more. */
-const SUSPECT_DEATHS = 1;
+type Event<K extends DispatcherEvent['type']> = DispatcherEvent & { type: K };
 
 /**
- * When? The dispatcher's state machine: events in by one door, effects out. No I/O, no clock, no randomness but the selector's.
+ * When? The dispatcher's state machine: events in by one door, effects out. No I/O, no clock, no randomness but what is injected.
  *
  * LEASES: a task is sent under an epoch, higher each time; only the worker that holds the present epoch may end it. Beats
  * renew all leases of a worker. A worker that is lost or leaves gives its leases back; they are leased again, ahead of
- * what was submitted later. A worker that returns after it was lost is a new one.
+ * what was submitted later. A worker that returns after it was lost is a new one. A slow task may have a copy, leased under
+ * an epoch of its own: the first result ends both, and the other lease is fenced.
  * IDEMPOTENCY: repeated submissions, statuses, beats and cancels change nothing. A lost frame is made good: a worker that
  * keeps saying that it holds less than it was sent is sent those leases again, under the same epochs (it knows repeats).
- * ORDERING: effects are in the order in which they must be carried out. If `handle` throws (a defect), what was decided
- * before is returned by the next call.
- * COST: O(1) per task and status; O(workers) per tick; memory by live tasks, workers and `fenceLimit`.
+ * ORDERING: effects are in the order in which they must be carried out. If `handle` throws (a defect, or a profile or stage
+ * that is refused), what was decided before is returned by the next call.
+ * COST: O(1) per task and status (O(log n) by the order); O(workers) per tick; memory by live tasks, workers and `fenceLimit`.
  */
 export class DispatcherState {
   readonly #options: DispatcherStateOptions;
   readonly #leaseMs: number;
-  readonly #maxLeases: number;
   readonly #queueDepth: number;
   readonly #resendAfterMs: number;
+  /** Epochs up to this one are of earlier leaders. */
+  readonly #base: number;
   readonly #ledger: TaskLedger;
   readonly #workers: WorkerPool;
+  readonly #effects: Effects;
+  readonly #health: HealthTracker | undefined;
+  readonly #tasks: TaskLifecycle;
+  readonly #adoption = new Adoption();
   /** Workers whose beats stopped, while the register center has not said that they left. */
   readonly #silent = new Map<string, Registration>();
-  readonly #cancelling = new Set<TaskEntry>();
+  /** Workers that an operator drains. */
+  readonly #drains = new Set<string>();
   readonly #departed: WorkerStats[] = [];
-  readonly #touched: WorkerEntry[] = [];
-  #effects: DispatcherEffect[] = [];
-  #waiting = 0;
-  #saidSlots = 0;
-  #saidCredit = 0;
-  readonly #counts = { submitted: 0, finished: 0, failed: 0, retried: 0, fenced: 0, handedBack: 0, duplicates: 0, resent: 0 };
+  #fenced = 0;
+  #duplicates = 0;
+  #resent = 0;
 
   constructor(options: DispatcherStateOptions) {
     this.#options = options;
     this.#leaseMs = positive('leaseMs', options.leaseMs ?? 10_000);
-    this.#maxLeases = positive('maxLeases', options.maxLeases ?? 4);
-    this.#queueDepth = positive('queueDepth', options.queueDepth ?? 2);
+    this.#queueDepth = options.selector.queueDepth ?? positive('queueDepth', options.queueDepth ?? 2);
     this.#resendAfterMs = positive('resendAfterMs', options.resendAfterMs ?? this.#leaseMs);
-    this.#ledger = new TaskLedger(positive('fenceLimit', options.fenceLimit ?? 65_536));
-    this.#workers = new WorkerPool(options.newOrder ?? (() => fifoOrder<TaskEntry>()));
+    this.#base = baseEpoch(options.term ?? 0);
+    const defaults = { maxLeases: positive('maxLeases', options.maxLeases ?? 4), retryBackoffMs: options.retryBackoffMs ?? 100 };
+    const ledger = new TaskLedger(positive('fenceLimit', options.fenceLimit ?? 65_536), defaults, this.#base);
+    const newOrder = options.newOrder ?? (() => fifoOrder<TaskEntry>());
+    const workers = new WorkerPool(() => newOrder(ledger));
+    const effects = new Effects(workers);
+    const health = options.health === false ? undefined : new HealthTracker(options.health ?? {}, workers, (note) => effects.push({ type: 'note', note }));
+    this.#ledger = ledger;
+    this.#workers = workers;
+    this.#effects = effects;
+    this.#health = health;
+    this.#tasks = new TaskLifecycle({ options, ledger, workers, effects, health, leaseMs: this.#leaseMs, random: options.random ?? Math.random });
   }
 
   /** Submissions that have not ended. */
@@ -66,32 +78,21 @@ export class DispatcherState {
 
   /** Beside what the contract's stats say: what was ignored as repeated, and what was sent twice under one epoch. */
   get repeats(): { readonly duplicates: number; readonly resent: number } {
-    return { duplicates: this.#counts.duplicates, resent: this.#counts.resent };
+    return { duplicates: this.#duplicates, resent: this.#resent };
   }
 
   capacity(): { readonly slots: number; readonly credit: number; readonly workers: number } {
-    return { slots: this.#workers.slots, credit: this.#workers.credit, workers: this.#workers.live.size };
+    return { slots: this.#workers.slots, credit: Math.max(0, this.#workers.credit), workers: this.#workers.live.size };
   }
 
   stats(): DispatcherStats {
-    const { submitted, finished, failed, retried, fenced, handedBack } = this.#counts;
     const workers = [...this.#departed, ...[...this.#workers.live.values()].map((worker) => worker.stats(true))];
-    return {
-      submitted,
-      finished,
-      failed,
-      retried,
-      fenced,
-      handedBack,
-      parked: 0,
-      speculated: 0,
-      speculationWon: 0,
-      verified: 0,
-      replicated: 0,
-      disagreements: 0,
-      adopted: 0,
-      workers,
-    };
+    return { ...this.#tasks.counts, fenced: this.#fenced, workers };
+  }
+
+  /** Tasks that were lost on too many workers, each with its leases; the oldest first. */
+  parked(): ParkedTask[] {
+    return this.#tasks.parked();
   }
 
   /** Submissions that have not ended, by application. */
@@ -99,131 +100,171 @@ export class DispatcherState {
     for (const { application, task } of this.#ledger.entries()) yield { application, taskId: task.taskId };
   }
 
-  /** The one door. @throws SP_DISPATCHER_INVALID_TRANSITION (a defect) */
+  /** The one door. @throws SP_DISPATCHER_BAD_PROFILE, SP_DISPATCHER_BAD_STAGE; SP_DISPATCHER_INVALID_TRANSITION (a defect) */
   handle(event: DispatcherEvent): DispatcherEffect[] {
     const { now } = event;
     switch (event.type) {
       case 'submit':
-        for (const submission of event.submissions) this.#submit(submission);
+        for (const submission of event.submissions) this.#submit(submission, now);
         break;
       case 'status':
         this.#status(event);
         break;
       case 'cancel':
-        this.#cancel(event);
+        this.#tasks.cancel(event.application, event.taskId, event.reason, now);
+        break;
+      case 'application':
+        this.#announce(event);
+        break;
+      case 'stages': {
+        const { stages } = this.#ledger.changeStages(event.application);
+        for (const stage of event.stages) stages.set(stage);
+        break;
+      }
+      case 'cancelApplication':
+        this.#cancelApplication(event);
         break;
       case 'workerJoined':
         if (this.#workers.live.has(event.worker.id)) this.#beat(event.worker.id, event.load, now);
         else this.#join(event.worker, event.load, now);
+        this.#hold(event.worker.id, event.holding, now);
         break;
       case 'workerBeat':
         this.#beat(event.workerId, event.load, now);
+        this.#hold(event.workerId, event.holding, now);
         break;
       case 'workerLeft': {
         this.#silent.delete(event.workerId);
+        this.#drains.delete(event.workerId);
         const worker = this.#workers.live.get(event.workerId);
         // Leaving in good order is not the tasks' doing, and is not counted against them.
         if (worker !== undefined) this.#loseWorker(worker, event.reason, event.reason !== 'left', now);
         break;
       }
+      case 'drain':
+        this.#drain(event);
+        break;
       case 'blobMissing':
         this.#blobMissing(event.workerId, event.hash, now);
+        break;
+      case 'parked':
+        this.#tasks.command(event.application, event.taskId, event.command, now);
         break;
       case 'tick':
         this.#tick(now);
         break;
-      case 'cancelApplication':
-        for (const { application, taskId } of [...this.liveTasks()]) {
-          if (application === event.application) this.#cancel({ type: 'cancel', application, taskId, reason: event.reason, now });
-        }
-        break;
-      // Policies, stage graphs, operators' drain and parked tasks: in the machine's next revision.
-      case 'application':
-      case 'stages':
-      case 'drain':
-      case 'parked':
-        break;
     }
-    if (this.#waiting > 0) for (const pool of this.#workers.kinds.values()) this.#dispatch(pool, now);
-    return this.#takeEffects();
+    this.#tasks.dispatch(now);
+    return this.#effects.take();
   }
 
-  #submit(submission: Submission): void {
-    const entry = this.#ledger.add(submission);
-    if (entry === undefined) {
-      this.#counts.duplicates++;
+  #announce({ profile }: Event<'application'>): void {
+    const { comparator } = profile.verify ?? {};
+    if (comparator !== undefined && !this.#tasks.verification.knows(comparator)) {
+      const { application } = profile;
+      throw dispatcherErrors.BAD_PROFILE({ application, field: 'verify.comparator', value: comparator, reason: 'the dispatcher was given no such comparator' });
+    }
+    this.#ledger.announce(profile);
+  }
+
+  #cancelApplication({ application: id, reason, now }: Event<'cancelApplication'>): void {
+    const application = this.#ledger.application(id);
+    this.#tasks.forgetApplication(id);
+    for (const { workerId, taskId, epoch } of this.#adoption.takeWhere((orphan) => orphan.application === id)) {
+      this.#effects.push({ type: 'cancelOnWorker', workerId, application: id, taskId, epoch, reason });
+    }
+    if (application === undefined) return;
+    for (const taskId of [...application.tasks.keys()]) this.#tasks.cancel(id, taskId, reason, now);
+    this.#ledger.retire(application);
+  }
+
+  #submit(submission: Submission, now: number): void {
+    const task = this.#tasks.submit(submission);
+    if (task === undefined) {
+      this.#duplicates++;
       return;
     }
-    this.#workers.kind(entry.task.kind).order.add(entry);
-    this.#waiting++;
-    this.#counts.submitted++;
+    if (this.#adoption.size === 0) return;
+    const orphan = this.#adoption.take(task.application, task.task.taskId);
+    const worker = orphan === undefined ? undefined : this.#workers.live.get(orphan.workerId);
+    if (orphan === undefined || worker === undefined) return;
+    this.#tasks.adopt(task, worker, orphan.epoch, now);
+    if (orphan.result !== undefined) this.#tasks.ended(task, worker, orphan.result, now);
   }
 
-  #status(event: DispatcherEvent & { type: 'status' }): void {
-    const { update, now } = event;
-    const entry = this.#ledger.find(event.application, update.taskId);
+  #status(event: Event<'status'>): void {
+    const { update, now, application, epoch, workerId } = event;
+    const task = this.#ledger.find(application, update.taskId);
+    let entry = task;
+    if (entry !== undefined && entry.epoch !== epoch) {
+      const sender = epoch < this.#base ? this.#workers.live.get(workerId) : undefined;
+      if (entry.copy !== undefined) entry = entry.copy;
+      else if (sender !== undefined && this.#tasks.canAdopt(entry)) this.#tasks.adopt(entry, sender, epoch, now);
+    }
     const worker = entry?.worker;
-    if (entry === undefined || worker === undefined || entry.epoch !== event.epoch || worker.id !== event.workerId) {
-      this.#stale(event, entry);
+    if (entry === undefined || worker === undefined || entry.epoch !== epoch || worker.id !== workerId) {
+      this.#stale(event, task);
       return;
     }
     switch (update.state) {
       case 'RUNNING':
-        if (entry.phase !== 'LEASED') break;
-        entry.transition('RUNNING', now, `started by ${worker.id}`);
-        this.#report(entry.application, update);
+        this.#tasks.started(entry, worker, update, now);
         break;
       case 'LOST': {
         // The worker will not run it (it drains): others get it, and the worker nothing more until it says otherwise.
         const counted = entry.phase === 'RUNNING' && !worker.draining;
-        this.#workers.setDraining(worker, true);
-        this.#loseLease(entry, `returned by ${worker.id}`, counted, now);
+        worker.draining = true;
+        this.#workers.refresh(worker);
+        this.#tasks.loseLease(entry, `returned by ${worker.id}`, counted, now);
         break;
       }
       default:
-        if (update.state === 'FINISHED') worker.finished++;
-        else worker.failed++;
-        this.#endLease(entry);
-        this.#ledger.end(entry, now, 'its lease');
-        this.#finish(entry, update);
+        this.#tasks.ended(entry, worker, update, now);
     }
   }
 
   /** A status that is not of the present lease. */
-  #stale(event: DispatcherEvent & { type: 'status' }, entry: TaskEntry | undefined): void {
-    const { application, epoch, update, workerId } = event;
+  #stale({ application, epoch, update, workerId, now }: Event<'status'>, task: TaskEntry | undefined): void {
     const last = this.#ledger.lastEpoch(application, update.taskId);
-    if (epoch < last || (epoch === last && entry !== undefined)) {
-      if (update.state !== 'RUNNING') this.#counts.fenced++;
-      else if (this.#workers.live.has(workerId)) {
+    const isLive = this.#workers.live.has(workerId);
+    if (task === undefined && epoch < this.#base && last === this.#base && isLive) {
+      // From before this leader's time, and nobody has said yet that the task is not wanted.
+      const orphan = this.#adoption.note(application, update.taskId, epoch, workerId, now);
+      if (update.state === 'LOST') this.#adoption.take(application, update.taskId);
+      else if (update.state !== 'RUNNING' && orphan?.epoch === epoch && orphan.workerId === workerId) this.#adoption.keepResult(orphan, update);
+      return;
+    }
+    if (epoch < last || (epoch === last && task !== undefined)) {
+      if (update.state !== 'RUNNING') this.#fenced++;
+      else if (isLive) {
         this.#effects.push({ type: 'cancelOnWorker', workerId, application, taskId: update.taskId, epoch, reason: 'its lease has ended' });
       }
     } else {
-      this.#counts.duplicates++;
+      this.#duplicates++;
     }
   }
 
-  #cancel({ application, taskId, reason, now }: DispatcherEvent & { type: 'cancel' }): void {
-    const entry = this.#ledger.find(application, taskId);
-    if (entry === undefined || entry.phase === 'CANCELLING') return;
-    if (entry.phase === 'WAITING') {
-      this.#workers.kind(entry.task.kind).order.remove(entry);
-      this.#waiting--;
-      this.#ledger.end(entry, now, 'the dispatcher');
-      this.#fail(entry, 'KILLED', dispatcherErrors.CANCELLED({ name: entry.task.name, reason }));
-      return;
+  /** What a worker holds from an earlier leader: taken over, kept for its application to ask, or ended. */
+  #hold(workerId: string, holding: readonly HeldLease[] | undefined, now: number): void {
+    const worker = holding === undefined ? undefined : this.#workers.live.get(workerId);
+    if (holding === undefined || worker === undefined) return;
+    for (const { application, taskId, epoch } of holding) {
+      if (!(epoch < this.#base)) continue;
+      const task = this.#ledger.find(application, taskId);
+      if (task !== undefined && (this.#tasks.canAdopt(task) || (task.worker === worker && task.epoch === epoch))) {
+        if (task.worker === undefined) this.#tasks.adopt(task, worker, epoch, now);
+      } else if (task !== undefined || this.#ledger.lastEpoch(application, taskId) > this.#base) {
+        this.#effects.push({ type: 'cancelOnWorker', workerId, application, taskId, epoch, reason: 'its lease has ended' });
+      } else this.#adoption.note(application, taskId, epoch, workerId, now);
     }
-    // Reported when the worker says that it has stopped, so that KILLED means it no longer runs; or after leaseMs without answer.
-    entry.transition('CANCELLING', now, reason);
-    entry.sentAt = now;
-    this.#cancelling.add(entry);
-    this.#cancelOnWorker(entry, reason);
   }
 
   #join(registration: Registration, load: Load, now: number): void {
     this.#silent.delete(registration.id);
     const worker = new WorkerEntry(registration, this.#queueDepth, now);
     worker.draining = load.draining;
+    worker.drainAsked = this.#drains.has(worker.id);
+    worker.excluded = this.#health?.isExcluded(worker) ?? false;
     this.#workers.add(worker);
   }
 
@@ -237,7 +278,19 @@ export class DispatcherState {
     worker.lastBeat = now;
     if (load.running + load.queued >= worker.outstanding) worker.deficitSince = -1;
     else if (worker.deficitSince < 0) worker.deficitSince = now;
-    if (load.draining !== worker.draining) this.#workers.setDraining(worker, load.draining);
+    if (load.draining === worker.draining) return;
+    worker.draining = load.draining;
+    this.#workers.refresh(worker);
+  }
+
+  #drain({ workerId, drain }: Event<'drain'>): void {
+    const worker = this.#workers.live.get(workerId);
+    if (worker === undefined || worker.drainAsked === drain) return;
+    if (drain) this.#drains.add(workerId);
+    else this.#drains.delete(workerId);
+    worker.drainAsked = drain;
+    this.#workers.refresh(worker);
+    if (drain && worker.outstanding === 0) this.#effects.push({ type: 'drained', workerId });
   }
 
   #blobMissing(workerId: string, hash: string, now: number): void {
@@ -245,35 +298,36 @@ export class DispatcherState {
     if (worker === undefined) return;
     if (this.#options.holdsBlob?.(hash) ?? true) {
       worker.addBlob(hash);
-      this.#touch(worker).blobs.push(hash);
+      this.#effects.outbox(worker).blobs.push(hash);
       return;
     }
-    for (const entry of worker.leases) {
-      if (!entry.task.commons.includes(hash)) continue;
+    for (const entry of [...worker.leases]) {
+      if (!entry.task.commons.includes(hash) || entry.worker !== worker) continue;
       const reason = 'it was released or is too large';
-      this.#cancelOnWorker(entry, reason);
-      this.#endLease(entry);
-      this.#ledger.end(entry, now, 'the dispatcher');
-      this.#fail(entry, 'FAILED', dispatcherErrors.BLOB_UNAVAILABLE({ name: entry.task.name, hash, reason }));
+      const task = entry.of ?? entry;
+      this.#tasks.settle(task, now, 'the dispatcher');
+      this.#tasks.fail(task, 'FAILED', dispatcherErrors.BLOB_UNAVAILABLE({ name: task.task.name, hash, reason }));
     }
   }
 
   #tick(now: number): void {
+    this.#health?.tick(now);
     for (const worker of this.#workers.live.values()) {
       const silence = now - worker.lastBeat;
       if (silence > this.#leaseMs) {
         this.#silent.set(worker.id, worker.registration);
         // If it is only slow, it need not finish what others are given now.
-        for (const entry of worker.leases) this.#cancelOnWorker(entry, 'its lease has expired');
+        for (const entry of worker.leases) this.#effects.cancelOnWorker(entry, 'its lease has expired');
         this.#loseWorker(worker, `no beat for ${Math.round(silence)} ms`, true, now);
       } else if (worker.deficitSince >= 0 && now - worker.deficitSince >= this.#resendAfterMs) {
         this.#resend(worker, now);
       }
     }
-    for (const entry of this.#cancelling) {
-      if (now - entry.sentAt < this.#leaseMs) continue;
-      this.#cancelOnWorker(entry, 'cancelled');
-      this.#loseLease(entry, 'no answer to cancel', false, now);
+    this.#tasks.tick(now);
+    if (this.#adoption.size > 0) {
+      for (const { application, taskId, epoch, workerId } of this.#adoption.takeWhere(({ since }) => now - since > 2 * this.#leaseMs)) {
+        this.#effects.push({ type: 'cancelOnWorker', workerId, application, taskId, epoch, reason: 'nobody has asked for it' });
+      }
     }
   }
 
@@ -282,8 +336,8 @@ export class DispatcherState {
     for (const entry of worker.leases) {
       if (entry.phase === 'CANCELLING' || now - entry.sentAt < this.#resendAfterMs) continue;
       entry.sentAt = now;
-      this.#counts.resent++;
-      this.#touch(worker).tasks.push({ application: entry.application, epoch: entry.epoch, task: entry.task });
+      this.#resent++;
+      this.#effects.outbox(worker).tasks.push({ application: entry.application, epoch: entry.epoch, task: entry.task });
     }
   }
 
@@ -294,142 +348,8 @@ export class DispatcherState {
     worker.outbox.tasks = [];
     worker.outbox.blobs = [];
     this.#effects.push({ type: 'workerLost', workerId: worker.id, reason });
-    for (const entry of [...worker.leases].reverse()) this.#loseLease(entry, `lost with ${worker.id}: ${reason}`, counted, now);
-  }
-
-  #loseLease(entry: TaskEntry, reason: string, counted: boolean, now: number): void {
-    const worker = this.#endLease(entry);
-    if (entry.phase === 'CANCELLING') {
-      this.#ledger.end(entry, now, 'the dispatcher');
-      this.#fail(entry, 'KILLED', dispatcherErrors.CANCELLED({ name: entry.task.name, reason }), worker.id);
-      return;
-    }
-    if (counted) {
-      entry.lostOn = [...entry.lostOn, worker.id];
-      // Workers say at once that a task leased again begins, so here it is known that it had.
-      if (entry.phase === 'RUNNING' && entry.epoch > 1) entry.diedUnderIt++;
-    }
-    entry.transition('WAITING', now, reason);
-    if (entry.lostOn.length < this.#maxLeases) {
-      this.#workers.kind(entry.task.kind).order.putBack(entry);
-      this.#waiting++;
-      return;
-    }
-    this.#giveUp(entry, now);
-  }
-
-  #giveUp(entry: TaskEntry, now: number): void {
-    const error = dispatcherErrors.LEASES_EXHAUSTED({ name: entry.task.name, count: entry.lostOn.length, story: entry.story() });
-    this.#ledger.end(entry, now, 'the dispatcher');
-    this.#fail(entry, 'FAILED', error);
-  }
-
-  /** Sends what can be sent, or hands back what nobody could run. */
-  #dispatch(pool: KindPool, now: number): void {
-    const { order, ready } = pool;
-    if (order.size > 0 && pool.hosts.length === 0) {
-      this.#handBack(pool, now);
-      return;
-    }
-    let declined: TaskEntry[] | undefined;
-    while (ready.length > 0 && (declined === undefined || declined.length < MAX_DECLINED)) {
-      const entry = order.take();
-      if (entry === undefined) break;
-      const worker = choose(this.#options.selector, entry, pool, this.#options.onFault);
-      if (worker === undefined) (declined ??= []).push(entry);
-      else this.#lease(entry, worker, now);
-    }
-    if (declined !== undefined) for (let i = declined.length - 1; i >= 0; i--) order.putBack(declined[i] as TaskEntry);
-  }
-
-  #lease(entry: TaskEntry, worker: WorkerEntry, now: number): void {
-    const { application, task } = entry;
-    const again = entry.lastWorkerId !== '';
-    entry.epoch++;
-    entry.worker = worker;
-    entry.lastWorkerId = worker.id;
-    entry.sentAt = now;
-    entry.transition('LEASED', now, `leased to ${worker.id}`);
-    if (again) this.#counts.retried++;
-    this.#waiting--;
-    this.#workers.grant(worker, entry);
-    const outbox = this.#touch(worker);
-    for (const hash of task.commons) {
-      if (worker.hasBlob(hash)) continue;
-      worker.addBlob(hash);
-      outbox.blobs.push(hash);
-    }
-    outbox.tasks.push({ application, epoch: entry.epoch, task });
-  }
-
-  #endLease(entry: TaskEntry): WorkerEntry {
-    const worker = entry.worker as WorkerEntry;
-    entry.worker = undefined;
-    this.#cancelling.delete(entry);
-    this.#workers.release(worker, entry);
-    return worker;
-  }
-
-  #handBack(pool: KindPool, now: number): void {
-    const byApplication = new Map<string, TaskDescription[]>();
-    for (let entry = pool.order.take(); entry !== undefined; entry = pool.order.take()) {
-      this.#waiting--;
-      // A second worker died under it: inside it may take the application along.
-      if (entry.diedUnderIt >= SUSPECT_DEATHS) {
-        this.#giveUp(entry, now);
-        continue;
-      }
-      this.#counts.handedBack++;
-      this.#ledger.end(entry, now, 'the dispatcher');
-      let tasks = byApplication.get(entry.application);
-      if (tasks === undefined) byApplication.set(entry.application, (tasks = []));
-      tasks.push(entry.task);
-    }
-    for (const [application, tasks] of byApplication) this.#effects.push({ type: 'handBack', application, tasks });
-    this.#workers.dropIfIdle(pool);
-  }
-
-  #finish(entry: TaskEntry, update: StatusUpdate): void {
-    if (update.state === 'FINISHED') this.#counts.finished++;
-    else this.#counts.failed++;
-    this.#report(entry.application, update);
-  }
-
-  #fail(entry: TaskEntry, state: TaskState, error: Error, executorId = entry.lastWorkerId || entry.task.executorId): void {
-    this.#finish(entry, { taskId: entry.task.taskId, state, executorId, data: encodeFailure(error) });
-  }
-
-  #report(application: string, update: StatusUpdate): void {
-    this.#effects.push({ type: 'report', application, update });
-  }
-
-  #cancelOnWorker(entry: TaskEntry, reason: string): void {
-    const { application, epoch, task, worker } = entry;
-    if (worker !== undefined) this.#effects.push({ type: 'cancelOnWorker', workerId: worker.id, application, taskId: task.taskId, epoch, reason });
-  }
-
-  #touch(worker: WorkerEntry): WorkerEntry['outbox'] {
-    if (worker.outbox.tasks.length === 0 && worker.outbox.blobs.length === 0) this.#touched.push(worker);
-    return worker.outbox;
-  }
-
-  #takeEffects(): DispatcherEffect[] {
-    for (const worker of this.#touched) {
-      const { blobs, tasks } = worker.outbox;
-      if (blobs.length === 0 && tasks.length === 0) continue;
-      worker.outbox.blobs = [];
-      worker.outbox.tasks = [];
-      this.#effects.push({ type: 'send', workerId: worker.id, blobs, tasks });
-    }
-    this.#touched.length = 0;
-    const { slots, credit } = this.#workers;
-    if (slots !== this.#saidSlots || credit !== this.#saidCredit) {
-      this.#saidSlots = slots;
-      this.#saidCredit = credit;
-      this.#effects.push({ type: 'capacity', slots, credit });
-    }
-    const effects = this.#effects;
-    this.#effects = [];
-    return effects;
+    if (counted) this.#health?.workerLost(worker, reason, now);
+    if (this.#adoption.size > 0) for (const _orphan of this.#adoption.takeWhere(({ workerId }) => workerId === worker.id));
+    for (const entry of [...worker.leases].reverse()) this.#tasks.loseLease(entry, `lost with ${worker.id}: ${reason}`, counted, now);
   }
 }

@@ -1,12 +1,17 @@
+import type { Placement, StageInfo } from '../protocol/application.ts';
 import type { LeasedTask } from '../protocol/messages.ts';
 import type { Registration } from '../registry/contract.ts';
 import type { ClusterView, Host } from '../selectors/contract.ts';
+import type { ApplicationEntry } from './applications.ts';
 import type { WorkerStats } from './contract.ts';
 import type { TaskOrder } from './order.ts';
+import { admits, placementKey } from './placement.ts';
 import type { TaskEntry } from './task-entry.ts';
 
 /** Hashes remembered per worker; one that is forgotten is sent once more. */
 const MAX_BLOBS = 4096;
+/** Pools kept although nothing waits in them. */
+const MAX_IDLE_POOLS = 64;
 
 /** A live worker; selectors see it as a `Host`. Changed by WorkerPool only, but for the fields of its last section. */
 export class WorkerEntry implements Host {
@@ -23,8 +28,13 @@ export class WorkerEntry implements Host {
   outstanding = 0;
   credit: number;
   accepting = false;
-
+  /** It says so itself. */
   draining = false;
+  /** An operator asked for it. */
+  drainAsked = false;
+  /** Its health is in doubt. */
+  excluded = false;
+
   lastBeat: number;
   /** Since when it has said that it holds fewer tasks than it was sent; -1: it does not. */
   deficitSince = -1;
@@ -54,20 +64,44 @@ export class WorkerEntry implements Host {
   }
 
   stats(alive: boolean): WorkerStats {
-    const { id, host, slots, finished, failed } = this;
-    return { id, host, pid: this.registration.pid, slots, finished, failed, alive, outstanding: this.outstanding, draining: this.draining, excluded: false };
+    const { id, host, slots, finished, failed, outstanding, excluded } = this;
+    const draining = this.draining || this.drainAsked;
+    return { id, host, pid: this.registration.pid, slots, finished, failed, alive, outstanding, draining, excluded };
   }
 }
 
-/** The tasks of one runner kind that wait, and the workers that could run them. */
+/** What selectors see; told whose task it is and what time before each choice. */
+export class PoolView implements ClusterView {
+  readonly hosts: readonly Host[];
+  version = 0;
+  now = 0;
+  owner: ApplicationEntry | undefined = undefined;
+
+  constructor(hosts: readonly Host[]) {
+    this.hosts = hosts;
+  }
+
+  get application(): string {
+    return this.owner?.id ?? '';
+  }
+
+  stage(stageId: number): StageInfo | undefined {
+    return this.owner?.stages.get(stageId);
+  }
+}
+
+/** The tasks of one runner kind (and required placement) that wait, and the workers that could run them. */
 export interface KindPool {
+  readonly key: string;
   readonly kind: string;
+  /** What a worker must have beside the kind. */
+  readonly placement: Placement | undefined;
   readonly order: TaskOrder<TaskEntry>;
-  /** Workers of this kind that take new tasks. */
+  /** Workers that take new tasks. */
   readonly hosts: WorkerEntry[];
   /** Those of `hosts` with credit. */
   readonly ready: WorkerEntry[];
-  readonly view: ClusterView;
+  readonly view: PoolView;
 }
 
 function removeFrom(list: WorkerEntry[], worker: WorkerEntry): void {
@@ -78,60 +112,78 @@ function removeFrom(list: WorkerEntry[], worker: WorkerEntry): void {
 }
 
 /**
- * Who could run what: keeps outstanding, credit and the lists of each kind right, whatever happens to a worker.
+ * Who could run what: keeps outstanding, credit and the lists of each pool right, whatever happens to a worker.
  * Lists are short and changed by one, so that offering hosts to a selector allocates nothing.
  */
 export class WorkerPool {
   readonly live = new Map<string, WorkerEntry>();
-  readonly kinds = new Map<string, KindPool>();
+  readonly pools = new Map<string, KindPool>();
   /** Of accepting workers. */
   slots = 0;
   credit = 0;
+  /** Changes when a worker begins or ceases to accept. */
+  version = 0;
   readonly #newOrder: () => TaskOrder<TaskEntry>;
 
   constructor(newOrder: () => TaskOrder<TaskEntry>) {
     this.#newOrder = newOrder;
   }
 
-  kind(kind: string): KindPool {
-    let pool = this.kinds.get(kind);
+  /** The pool of tasks of this kind that may run anywhere, or on the workers that `placement` admits. */
+  pool(kind: string, placement?: Placement): KindPool {
+    const key = placement === undefined ? kind : placementKey(kind, placement);
+    let pool = this.pools.get(key);
     if (pool === undefined) {
       const hosts: WorkerEntry[] = [];
-      pool = { kind, order: this.#newOrder(), hosts, ready: [], view: { hosts, version: 0, application: '', now: 0, stage: () => undefined } };
-      this.kinds.set(kind, pool);
+      pool = { key, kind, placement, order: this.#newOrder(), hosts, ready: [], view: new PoolView(hosts) };
+      this.pools.set(key, pool);
+      for (const worker of this.live.values()) {
+        if (!worker.registration.kinds.includes(kind) || !admits(placement, worker)) continue;
+        worker.pools.push(pool);
+        if (worker.accepting) this.#enter(pool, worker);
+      }
     }
     return pool;
   }
 
-  /** Forgets a kind that nobody runs and nothing waits for. */
+  /** Forgets a pool that nobody runs and nothing waits for; an idle one with workers only when there are many. */
   dropIfIdle(pool: KindPool): void {
-    if (pool.hosts.length === 0 && pool.order.size === 0 && ![...this.live.values()].some((worker) => worker.pools.includes(pool))) {
-      this.kinds.delete(pool.kind);
-    }
+    if (pool.order.size > 0) return;
+    const members = [...this.live.values()].filter((worker) => worker.pools.includes(pool));
+    if (members.length > 0 && (pool.placement === undefined || this.pools.size < MAX_IDLE_POOLS)) return;
+    for (const worker of members) worker.pools.splice(worker.pools.indexOf(pool), 1);
+    this.pools.delete(pool.key);
   }
 
   add(worker: WorkerEntry): void {
     this.live.set(worker.id, worker);
-    for (const kind of new Set(worker.registration.kinds)) worker.pools.push(this.kind(kind));
-    this.#refresh(worker);
+    for (const kind of new Set(worker.registration.kinds)) {
+      const known = this.pools.get(kind);
+      // A new pool finds the worker among the live ones.
+      if (known === undefined) this.pool(kind);
+      else worker.pools.push(known);
+    }
+    for (const pool of this.pools.values()) {
+      if (pool.placement !== undefined && worker.registration.kinds.includes(pool.kind) && admits(pool.placement, worker)) worker.pools.push(pool);
+    }
+    this.refresh(worker);
   }
 
   remove(worker: WorkerEntry): void {
     this.live.delete(worker.id);
-    worker.draining = true;
-    this.#refresh(worker);
-    for (const pool of worker.pools) this.dropIfIdle(pool);
+    this.refresh(worker);
+    for (const pool of [...worker.pools]) this.dropIfIdle(pool);
   }
 
-  setDraining(worker: WorkerEntry, draining: boolean): void {
-    worker.draining = draining;
-    this.#refresh(worker);
+  /** False when no worker of this kind takes tasks, whatever is asked of it beside. */
+  hasHosts(kind: string): boolean {
+    return (this.pools.get(kind)?.hosts.length ?? 0) > 0;
   }
 
   grant(worker: WorkerEntry, entry: TaskEntry): void {
     worker.leases.add(entry);
     worker.outstanding++;
-    this.credit--;
+    if (worker.accepting) this.credit--;
     if (--worker.credit === 0) for (const pool of worker.pools) removeFrom(pool.ready, worker);
   }
 
@@ -145,21 +197,28 @@ export class WorkerPool {
   }
 
   /** Puts a worker into the lists, or takes it out, when that has changed. */
-  #refresh(worker: WorkerEntry): void {
-    const accepting = !worker.draining && worker.limit > 0 && this.live.get(worker.id) === worker;
+  refresh(worker: WorkerEntry): void {
+    const { draining, drainAsked, excluded, limit } = worker;
+    const accepting = !draining && !drainAsked && !excluded && limit > 0 && this.live.get(worker.id) === worker;
     if (accepting === worker.accepting) return;
     worker.accepting = accepting;
+    this.version++;
     const sign = accepting ? 1 : -1;
     this.slots += sign * worker.slots;
     this.credit += sign * worker.credit;
     for (const pool of worker.pools) {
-      if (accepting) {
-        pool.hosts.push(worker);
-        if (worker.credit > 0) pool.ready.push(worker);
-      } else {
+      if (accepting) this.#enter(pool, worker);
+      else {
+        pool.view.version++;
         removeFrom(pool.hosts, worker);
         removeFrom(pool.ready, worker);
       }
     }
+  }
+
+  #enter(pool: KindPool, worker: WorkerEntry): void {
+    pool.view.version++;
+    pool.hosts.push(worker);
+    if (worker.credit > 0) pool.ready.push(worker);
   }
 }

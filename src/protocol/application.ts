@@ -81,3 +81,6 @@ export interface HeldLease {
   readonly taskId: number;
   readonly epoch: number;
 }
+
+/** Epochs are `term * TERM_EPOCHS + counter`: those of a later leader are higher. The counter of a task's first lease is 1. */
+export const TERM_EPOCHS = 2 ** 32;

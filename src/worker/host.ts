@@ -3,6 +3,7 @@ import { systemClock, type Clock, type Timer } from '../core/clock.ts';
 import { SparkProxyError } from '../core/errors.ts';
 import { newId } from '../core/ids.ts';
 import { createLogger, type Logger } from '../core/logger.ts';
+import { TERM_EPOCHS } from '../protocol/application.ts';
 import { encodeFailure } from '../protocol/failure.ts';
 import { decodeBlob, decodeCancel, decodeDrain, decodeTasks, MESSAGE, type LeasedTask } from '../protocol/messages.ts';
 import { EMPTY_BYTES, type TaskDescription, type TaskState } from '../protocol/task.ts';
@@ -284,7 +285,7 @@ class Worker implements WorkerHost {
 
   #run(held: HeldTask): void {
     const { leased, frame } = held;
-    if (leased.epoch > 1) {
+    if (leased.epoch % TERM_EPOCHS > 1) {
       // It was lost before, perhaps by its own doing: the dispatcher hears that it begins here before it can do harm.
       this.#outbox.add(frame.replyTo, this.#status(leased, 'RUNNING', EMPTY_BYTES, undefined));
       void this.#outbox.flushed().then(() => this.#begin(held));

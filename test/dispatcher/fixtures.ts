@@ -58,7 +58,7 @@ export function reported(effects: readonly DispatcherEffect[]): string[] {
 
 /** A state machine with a hand on each of its events; time stands where it is put. */
 export function machine(options: Partial<DispatcherStateOptions> = {}) {
-  const state = new DispatcherState({ selector: leastLoadedSelector(() => 0.99), ...options });
+  const state = new DispatcherState({ selector: leastLoadedSelector(() => 0.99), retryBackoffMs: 0, ...options });
   const at = { now: 0 };
   // Distributes over the union, so that each event keeps its own fields.
   type Untimed<E> = E extends DispatcherEvent ? Omit<E, 'now'> : never;

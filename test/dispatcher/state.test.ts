@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { decodeFailure } from '../../src/protocol/failure.ts';
 import { randomSelector } from '../../src/selectors/index.ts';
+import { ApplicationEntry, resolveProfile } from '../../src/dispatcher/applications.ts';
 import { TaskEntry } from '../../src/dispatcher/task-entry.ts';
 import { APP, IDLE, machine, only, reported, sent, task, tasks } from './fixtures.ts';
 
@@ -305,14 +306,18 @@ describe('lost leases', () => {
 });
 
 test('a transition that cannot be is refused with the story of the task', () => {
-  const entry = new TaskEntry(APP, task(7), 0, 0);
+  const owner = new ApplicationEntry(APP, resolveProfile({ application: APP }, { maxLeases: 4, retryBackoffMs: 0 }));
+  const entry = new TaskEntry(owner, task(7), 0, 0);
   entry.epoch = 1;
+  entry.leasedAt = 12.4;
+  entry.lastWorkerId = 'w1';
   entry.transition('LEASED', 12.4, 'leased to w1');
   entry.transition('RUNNING', 15, 'started by w1');
+  entry.lost(15, 'it crashed');
   expect(() => entry.transition('LEASED', 20, 'again')).toThrow(
     expect.objectContaining({
       code: 'SP_DISPATCHER_INVALID_TRANSITION',
-      message: expect.stringMatching(/TID 7.*RUNNING to LEASED\n.*12 ms, epoch 1: LEASED, leased to w1\n.*15 ms, epoch 1: RUNNING/) as string,
+      message: expect.stringMatching(/TID 7.*RUNNING to LEASED\n.*epoch 1: leased to w1 at 12 ms, ended at 15 ms: it crashed\n.*20 ms: again/) as string,
     }),
   );
   expect(entry.phase).toBe('RUNNING');
@@ -340,7 +345,7 @@ test('stats name live and departed workers with what they did', () => {
     fenced: 0,
     handedBack: 0,
     workers: [
-      { id: 'b', host: 'localhost', pid: 1, slots: 1, finished: 0, failed: 1, alive: false, outstanding: 0, draining: true, excluded: false },
+      { id: 'b', host: 'localhost', pid: 1, slots: 1, finished: 0, failed: 1, alive: false, outstanding: 0, draining: false, excluded: false },
       { id: 'a', host: 'localhost', pid: 1, slots: 1, finished: 1, failed: 0, alive: true, outstanding: 0, draining: false, excluded: false },
     ],
   });
