@@ -19,6 +19,24 @@ export function sparkHome(version?: string): string {
 /** A JVM that lives for seconds gains nothing from its second compiler. */
 const SHORT_LIVED = '-XX:TieredStopAtLevel=1 -XX:+UseSerialGC';
 
+/** What `org.apache.spark.launcher.JavaModuleOptions` opens of Java's own modules. */
+export const JAVA_MODULE_OPTIONS: readonly string[] = [
+  'java.lang',
+  'java.lang.invoke',
+  'java.lang.reflect',
+  'java.io',
+  'java.net',
+  'java.nio',
+  'java.util',
+  'java.util.concurrent',
+  'java.util.concurrent.atomic',
+  'jdk.internal.ref',
+  'sun.nio.ch',
+  'sun.nio.cs',
+  'sun.security.action',
+  'sun.util.calendar',
+].map((name) => `--add-opens=java.base/${name}=ALL-UNNAMED`);
+
 /** What any Spark program of a test inherits: nothing of a Spark that the machine has set up. */
 export function sparkEnvironment(home: string, more: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
   const env: NodeJS.ProcessEnv = { ...process.env };
