@@ -81,7 +81,16 @@ export async function startCeleborn({ servers, client }: CelebornFiles): Promise
   const hadoop = readdirSync(join(home, 'jars')).filter((name) => /^hadoop-client-(api|runtime)-/.test(name));
   const classPath = [...servers, ...hadoop.map((name) => join(home, 'jars', name))].join(delimiter);
   const options = ['--add-opens=java.base/jdk.internal.misc=ALL-UNNAMED', '--add-exports=java.base/jdk.internal.misc=ALL-UNNAMED'];
-  const jvm = [...JAVA_MODULE_OPTIONS, ...options, `-Dlog4j2.configurationFile=${logging}`, '-XX:MaxDirectMemorySize=1g', '-Xmx512m', '-XX:TieredStopAtLevel=1', '-cp', classPath];
+  const jvm = [
+    ...JAVA_MODULE_OPTIONS,
+    ...options,
+    `-Dlog4j2.configurationFile=${logging}`,
+    '-XX:MaxDirectMemorySize=1g',
+    '-Xmx512m',
+    '-XX:TieredStopAtLevel=1',
+    '-cp',
+    classPath,
+  ];
   const env = sparkEnvironment(home, { CELEBORN_LOCAL_HOSTNAME: '127.0.0.1', CELEBORN_CONF_DIR: directory });
   const started: Program[] = [];
   const start = (role: 'master.Master' | 'worker.Worker', ...args: string[]): Program => {
