@@ -34,7 +34,7 @@ const oneOf = <const T extends readonly [string, ...string[]]>(...names: T): z.Z
 const text = z.string();
 
 /** Schemes of src/transports; a new transport is named here too, so that a wrong URL is refused where it is written. */
-const TRANSPORT_SCHEMES = ['tcp:', 'memory:'];
+const TRANSPORT_SCHEMES = ['tcp:', 'tcps:', 'memory:', 'redis:', 'rediss:', 'amqp:', 'amqps:'];
 const transportUrl = text.refine((url) => URL.canParse(url) && TRANSPORT_SCHEMES.includes(new URL(url).protocol), {
   message: `expected a URL that begins with one of ${TRANSPORT_SCHEMES.join(', ')}`,
 });

@@ -26,8 +26,13 @@ export interface Transport {
   subscribe(topic: string, handler: (envelope: Envelope) => void): Promise<Subscription>;
   /** Drops a queue and what is in it. */
   deleteQueue(queue: string): Promise<void>;
-  /** Connection changes, for logs and for the register center. Returns the unsubscribe function. */
+  /**
+   * Connection changes, for logs, the register center and whoever must send again. A broker that takes nothing any more or has
+   * lost what it kept (SP_TRANSPORT_BROKER_FULL, SP_TRANSPORT_DATA_LOST) counts as `disconnected`. Returns the unsubscribe function.
+   */
   onConnection(listener: (state: 'connected' | 'disconnected', reason?: Error) => void): () => void;
+  /** Where the broker can keep small named values that expire (Redis): a plain `GET` finds them. */
+  readonly directory?: Directory;
   /** Keeps the process alive while true (default false): set while work is under way. */
   setActive(active: boolean): void;
   /** Ends all subscriptions; unacknowledged frames go back to their queues. Idempotent. */
@@ -52,6 +57,15 @@ export interface Subscription {
   cancel(): Promise<void>;
 }
 
+/** Names are under the prefix of the cluster: `spark-proxy:<cluster>:<name>`. */
+export interface Directory {
+  /** Sets a value for so long unless another one is there. True when it is ours. */
+  claim(name: string, value: string, ttlMs: number): Promise<boolean>;
+  get(name: string): Promise<string | undefined>;
+  /** Removes it if it still has this value. */
+  release(name: string, value: string): Promise<void>;
+}
+
 /** One per URL scheme. */
 export interface TransportFactory {
   readonly schemes: readonly string[];
@@ -66,4 +80,23 @@ export interface TransportOptions {
   readonly maxFrameBytes?: number;
   /** Gives up connecting (first time) after this many milliseconds. @defaultValue 10000 */
   readonly connectTimeoutMs?: number;
+  /** For `rediss:`, `amqps:` and `tcps:`; PEM texts. */
+  readonly tls?: TlsOptions;
+  /** Where the URL has none. */
+  readonly username?: string;
+  readonly password?: string;
+  /** A tcp hub may listen beyond loopback: frames are signed with a key. (With `tcps:` and client certificates it may without.) */
+  readonly allowRemote?: boolean;
+}
+
+export interface TlsOptions {
+  /** Authorities the peer's certificate may be signed by. @defaultValue those of Node */
+  readonly ca?: string | readonly string[];
+  /** Own certificate and key: needed by a hub, and for mutual TLS. */
+  readonly cert?: string;
+  readonly key?: string;
+  /** Name the peer's certificate must have. @defaultValue the host of the URL */
+  readonly servername?: string;
+  /** False: the peer may have any certificate, which protects from nothing but listeners. A hub with false asks for none. @defaultValue true */
+  readonly rejectUnauthorized?: boolean;
 }

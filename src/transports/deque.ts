@@ -24,6 +24,11 @@ export class Deque<T> {
     return this.#size === 0 ? undefined : this.#items[this.#head];
   }
 
+  /** The item so many places behind the first. */
+  at(index: number): T | undefined {
+    return index < this.#size ? this.#items[(this.#head + index) & (this.#items.length - 1)] : undefined;
+  }
+
   shift(): T | undefined {
     if (this.#size === 0) return undefined;
     const item = this.#items[this.#head];

@@ -2,13 +2,29 @@ import { defineErrors } from '../core/errors.ts';
 
 export const transportErrors = defineErrors('TRANSPORT', {
   UNKNOWN_SCHEME: ['No transport for "{scheme}:" URLs; known are {known}', 'Use one of these schemes, such as tcp://127.0.0.1:7077.'],
-  BAD_URL: ['"{url}" is not a transport URL: {reason}', 'Write it like tcp://127.0.0.1:7077 or memory:name.'],
+  BAD_URL: ['"{url}" is not a transport URL: {reason}', 'Write it like tcp://127.0.0.1:7077, redis://127.0.0.1:6379, amqp://127.0.0.1:5672 or memory:name.'],
   BAD_OPTION: ['Transport option {option} is {value}: {reason}', 'Correct the option.'],
   BAD_NAME: ['"{name}" cannot name a queue or topic: {reason}', 'Use 1 to 255 characters.'],
   CLOSED: ['The transport {url} is closed', 'It was closed by this process; connect again.'],
   FRAME_TOO_LARGE: ['A frame of {bytes} bytes is larger than the limit of {limit}', 'Send smaller pieces, or raise maxFrameBytes on every process.'],
-  DISCONNECTED: ['No connection to {url} for {ms} ms', 'Check that the hub runs and can be reached; what was sent meanwhile may or may not have arrived.'],
-  CONNECT_FAILED: ['Cannot connect to {url} within {ms} ms', 'Start the hub first, and check host and port.'],
+  DISCONNECTED: [
+    'No connection to {url} for {ms} ms',
+    'Check that the hub or broker runs and can be reached; what was sent meanwhile may or may not have arrived.',
+  ],
+  CONNECT_FAILED: ['Cannot connect to {url} within {ms} ms: {reason}', 'Start the hub or broker first, and check host and port.'],
+  AUTHENTICATION: [
+    '{url} refused user or password: {reason}',
+    'Correct them: in the URL, in redis.password, or in the file that transport.password.file names.',
+  ],
+  TLS: [
+    'No TLS connection to {url}: {reason}',
+    'Check transport.tls.ca, transport.tls.cert and transport.tls.key, the host name, and that the port speaks TLS.',
+  ],
+  BROKER_FULL: ['{url} takes no more: {reason}', 'Give it memory or disk, or drain its queues; what it confirmed before is kept.'],
+  DATA_LOST: [
+    '{url} has lost what it kept: it was flushed, or started again empty',
+    'Unfinished tasks are dispatched again. Turn on persistence to survive restarts (Redis: appendonly yes).',
+  ],
   LISTEN_FAILED: ['Cannot listen on {url}', 'Another process may hold the port; use port 0 for a free one.'],
   NOT_LOOPBACK: [
     'Refused to listen on {host}, which is not a loopback address: frames would be accepted from anyone',

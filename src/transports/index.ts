@@ -2,15 +2,20 @@ import type { Transport, TransportFactory } from './contract.ts';
 import { transportErrors } from './errors.ts';
 import { memoryTransport, type MemoryOptions } from './memory.ts';
 import { tcpTransport } from './tcp/index.ts';
+import type { BrokerClientOptions } from './settings.ts';
 import type { TcpOptions } from './tcp/settings.ts';
 
 /** What any scheme may be given; each takes what it knows. */
-export type AnyTransportOptions = MemoryOptions & TcpOptions;
+export type AnyTransportOptions = MemoryOptions & TcpOptions & BrokerClientOptions;
+
+const redis = async (): Promise<TransportFactory> => (await import('./redis/index.ts')).redisTransport;
 
 /** Scheme -> factory. A transport with a dependency of its own is imported here when it is first asked for. */
 const factories = new Map<string, () => Promise<TransportFactory> | TransportFactory>([
   ['memory', () => memoryTransport],
   ['tcp', () => tcpTransport],
+  ['redis', redis],
+  ['rediss', redis],
 ]);
 
 /**

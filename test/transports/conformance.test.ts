@@ -1,7 +1,7 @@
 import type { Transport } from '../../src/transports/contract.ts';
 import { connectTransport } from '../../src/transports/index.ts';
 import { transportConformance, type HarnessLimits, type TransportHarness } from '../conformance/transport.ts';
-import { faultProxy, type FaultProxy } from './fault-proxy.ts';
+import { faultProxy, type FaultProxy } from '../support/fault-proxy.ts';
 
 let names = 0;
 

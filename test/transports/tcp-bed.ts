@@ -2,7 +2,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { afterAll, afterEach, beforeEach } from 'vitest';
 import type { Transport } from '../../src/transports/contract.ts';
 import { connectTransport, type AnyTransportOptions } from '../../src/transports/index.ts';
-import { faultProxy, type FaultProxy } from './fault-proxy.ts';
+import { faultProxy, type FaultProxy } from '../support/fault-proxy.ts';
 import { rawClient, type RawClient } from './raw-client.ts';
 
 /** Backs off briefly: tests wait for events, not for time. */

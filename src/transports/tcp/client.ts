@@ -10,6 +10,7 @@ import type { ConsumeOptions, Delivery, Subscription, Transport } from '../contr
 import { transportErrors } from '../errors.ts';
 import { createKeepAlive } from '../keep-alive.ts';
 import { DEFAULT_PREFETCH, guarded } from '../local.ts';
+import { backoffMs, isFinal, type ConnectionListener } from '../reconnector.ts';
 import { Lanes, type Operation } from './lanes.ts';
 import { Link, readError } from './link.ts';
 import type { TcpSettings } from './settings.ts';
@@ -17,9 +18,6 @@ import { Standings } from './standing.ts';
 import { OP, WIRE_MAGIC, WIRE_VERSION } from './wire.ts';
 
 const logger = createLogger('tcp-client');
-const BACKOFF_BASE_MS = 50;
-
-type ConnectionListener = (state: 'connected' | 'disconnected', reason?: Error) => void;
 
 /**
  * A client of a tcp hub. Connects again by itself, with its consumers, topics and unconfirmed sends.
@@ -71,7 +69,9 @@ class TcpClient implements Transport {
           if (state === 'connected') resolve();
           else if (isFinal(reason)) reject(reason as Error);
         });
-        timeout = clock.after(connectTimeoutMs, () => reject(transportErrors.CONNECT_FAILED({ url: this.url, ms: connectTimeoutMs }, last)));
+        timeout = clock.after(connectTimeoutMs, () =>
+          reject(transportErrors.CONNECT_FAILED({ url: this.url, ms: connectTimeoutMs, reason: last?.message ?? 'no answer' }, last)),
+        );
         this.#connect();
       });
     } catch (error) {
@@ -257,11 +257,9 @@ class TcpClient implements Transport {
     this.#giveUp = clock.after(disconnectTimeoutMs, giveUp, { background: true });
   }
 
-  /** Exponential back-off with full jitter (AWS Architecture Blog, 2015), so that many clients do not come back as one. */
   #retryLater(): void {
     const { clock, random, maxBackoffMs } = this.#settings;
-    const ceiling = Math.min(maxBackoffMs, BACKOFF_BASE_MS * 2 ** Math.min(this.#attempt++, 20));
-    this.#retry = clock.after(random() * ceiling, () => this.#connect(), { background: true });
+    this.#retry = clock.after(backoffMs(this.#attempt++, maxBackoffMs, random), () => this.#connect(), { background: true });
   }
 
   #failAll(error: Error): void {
@@ -293,13 +291,6 @@ class TcpClient implements Transport {
     if (bytes > this.#maxFrameBytes) throw transportErrors.FRAME_TOO_LARGE({ bytes, limit: this.#maxFrameBytes });
     return bytes;
   }
-}
-
-const FINAL = new Set(['SP_TRANSPORT_VERSION', 'SP_TRANSPORT_LIMITS', 'SP_TRANSPORT_HANDSHAKE']);
-
-/** True for errors that another attempt will not mend. */
-function isFinal(error: Error | undefined): boolean {
-  return SparkProxyError.is(error) && FINAL.has(error.code);
 }
 
 /** @throws SP_TRANSPORT_CONNECT_FAILED, SP_TRANSPORT_HANDSHAKE, SP_TRANSPORT_VERSION, SP_TRANSPORT_LIMITS */

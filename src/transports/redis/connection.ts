@@ -1,0 +1,149 @@
+import { Redis, type RedisOptions } from 'ioredis';
+import { createHash } from 'node:crypto';
+import { transportErrors } from '../errors.ts';
+import type { Session } from '../reconnector.ts';
+import { isTlsError, tlsConnectOptions } from '../tls.ts';
+import type { BrokerAddress, BrokerClientSettings } from '../settings.ts';
+import { BROKER_SCRIPT } from './script.ts';
+
+const SCRIPT_SHA = createHash('sha1').update(BROKER_SCRIPT).digest('hex');
+
+export type ScriptArgument = string | number | Uint8Array;
+
+/**
+ * One connection to Redis, used once: when it ends another is made. ioredis connects, frames and parses; that it would connect
+ * again and send again by itself is turned off, since only the transport knows what may be sent twice.
+ *
+ * Commands and publications share the connection (RESP3), so what a script publishes and answers arrives in one order.
+ */
+export class RedisConnection implements Session {
+  readonly #redis: Redis;
+  readonly #prefix: string;
+  readonly #ttl: string;
+  /** Rejected when the connection ends: ioredis may leave them pending for ever. */
+  readonly #pending = new Set<(error: Error) => void>();
+  #ended: Error | undefined;
+  /** Which data of the broker this connection knows. */
+  incarnation = '';
+
+  constructor(redis: Redis, prefix: string, idleMs: number) {
+    this.#redis = redis;
+    this.#prefix = prefix;
+    this.#ttl = String(idleMs);
+  }
+
+  /** Calls the broker's script. @throws SP_TRANSPORT_LOST and replies that are errors */
+  script(op: string, ...args: readonly ScriptArgument[]): Promise<unknown> {
+    return this.command('evalsha', SCRIPT_SHA, 0, op, this.#prefix, this.incarnation, this.#ttl, ...args);
+  }
+
+  command(name: string, ...args: readonly ScriptArgument[]): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      if (this.#ended !== undefined) return reject(this.#ended);
+      this.#pending.add(reject);
+      const raw = args.map((each) => (typeof each === 'object' && !Buffer.isBuffer(each) ? Buffer.from(each.buffer, each.byteOffset, each.byteLength) : each));
+      (this.#redis.callBuffer as (...all: unknown[]) => Promise<unknown>).call(this.#redis, name, ...raw).then(
+        (value) => {
+          this.#pending.delete(reject);
+          resolve(value);
+        },
+        (error: Error) => {
+          this.#pending.delete(reject);
+          reject(error);
+        },
+      );
+    });
+  }
+
+  async subscribe(channel: string): Promise<void> {
+    await this.command('subscribe', channel);
+  }
+
+  async unsubscribe(channel: string): Promise<void> {
+    await this.command('unsubscribe', channel);
+  }
+
+  onMessage(listener: (channel: string, message: Buffer) => void): void {
+    this.#redis.on('messageBuffer', (channel: Buffer, message: Buffer) => listener(channel.toString(), message));
+  }
+
+  /** Ends what is pending; returns why, which is what was said first. */
+  fail(error: Error): Error {
+    this.#ended ??= error;
+    for (const reject of this.#pending) reject(this.#ended);
+    this.#pending.clear();
+    return this.#ended;
+  }
+
+  async end(): Promise<void> {
+    this.destroy();
+  }
+
+  /** Ends it as if it had been lost. */
+  abort(reason: Error): void {
+    this.fail(reason);
+    this.#redis.disconnect();
+  }
+
+  destroy(): void {
+    this.fail(transportErrors.LOST({ url: 'redis', reason: 'it was closed' }));
+    this.#redis.disconnect();
+  }
+}
+
+/** What an error of Redis or of the socket means to a user. */
+export function redisError(error: Error, url: string): Error {
+  const { message } = error;
+  if (/^(WRONGPASS|NOAUTH|NOPERM)|invalid (username|password)|AUTH <password>|without any password configured/i.test(message))
+    return transportErrors.AUTHENTICATION({ url, reason: message }, error);
+  if (isTlsError(error)) return transportErrors.TLS({ url, reason: message }, error);
+  if (/^(OOM|MISCONF|NOREPLICAS|READONLY)/.test(message)) return transportErrors.BROKER_FULL({ url, reason: message }, error);
+  return error;
+}
+
+/**
+ * One attempt to connect.
+ * @param lost called once when the connection ends by itself after this resolved
+ */
+export async function connectRedis(address: BrokerAddress, settings: BrokerClientSettings, lost: (reason: Error) => void): Promise<RedisConnection> {
+  const { host, port, username, password, path, cluster, shown } = address;
+  const secure = shown.startsWith('rediss:');
+  const options: RedisOptions = {
+    host,
+    port,
+    db: path === '' ? 0 : Number(path),
+    ...(username === undefined ? {} : { username }),
+    ...(password === undefined ? {} : { password }),
+    ...(secure ? { tls: tlsConnectOptions(settings.tls, host) } : {}),
+    protocol: 3,
+    lazyConnect: true,
+    connectTimeout: settings.connectTimeoutMs,
+    enableReadyCheck: false,
+    enableOfflineQueue: false,
+    autoResendUnfulfilledCommands: false,
+    autoResubscribe: false,
+    disableClientInfo: true,
+    connectionName: 'spark-proxy',
+    retryStrategy: () => null,
+    keepAlive: 10_000,
+  };
+  const redis = new Redis(options as Omit<RedisOptions, 'replyMapping'>);
+  let last: Error | undefined;
+  redis.on('error', (error: Error) => (last = error));
+  const connection = new RedisConnection(redis, `spark-proxy:${cluster}:`, settings.idleQueueMs);
+  try {
+    await redis.connect();
+    // Only its user decides whether the transport keeps the process alive.
+    redis.stream.unref();
+    if (last !== undefined) throw last;
+    await connection.command('script', 'load', BROKER_SCRIPT);
+  } catch (error) {
+    redis.disconnect();
+    throw redisError(last ?? (error as Error), shown);
+  }
+  redis.on('close', () => {
+    const reason = transportErrors.LOST({ url: shown, reason: last?.message ?? 'the server closed it' }, last);
+    lost(connection.fail(reason));
+  });
+  return connection;
+}

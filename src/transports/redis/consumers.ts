@@ -1,0 +1,141 @@
+import { createLogger } from '../../core/logger.ts';
+import { decodeEnvelope } from '../../protocol/codec.ts';
+import type { Envelope } from '../../protocol/envelope.ts';
+import type { Delivery } from '../contract.ts';
+import { Deque } from '../deque.ts';
+
+const logger = createLogger('redis');
+
+/** What a consumer needs of the transport. */
+export interface ConsumerHost {
+  readonly maxFrameBytes: number;
+  /** The consumer has acknowledgements to write. */
+  dirty(consumer: RedisConsumer): void;
+  nack(consumer: RedisConsumer, tag: string): void;
+  /** The body of a large frame. Rejects when the connection is lost or the body is gone. */
+  fetch(queue: string, tag: string, bytes: number): Promise<Uint8Array>;
+}
+
+class RedisDelivery implements Delivery {
+  readonly envelope: Envelope;
+  readonly redelivered: boolean;
+  readonly #consumer: RedisConsumer;
+  readonly #tag: string;
+
+  constructor(envelope: Envelope, redelivered: boolean, consumer: RedisConsumer, tag: string) {
+    this.envelope = envelope;
+    this.redelivered = redelivered;
+    this.#consumer = consumer;
+    this.#tag = tag;
+  }
+
+  ack(): void {
+    this.#consumer.answer(this.#tag, 'ack');
+  }
+
+  nack(options?: { requeue?: boolean }): void {
+    this.#consumer.answer(this.#tag, (options?.requeue ?? true) ? 'nack' : 'ack');
+  }
+}
+
+interface Arrival {
+  readonly tag: string;
+  readonly redelivered: boolean;
+  /** Undefined while its body is fetched. */
+  envelope: Envelope | undefined;
+}
+
+/**
+ * One consumer of one queue, through any number of connections: what it holds unacknowledged stays its own when the
+ * connection is made again in time, and acknowledgements that were not answered are made again.
+ */
+export class RedisConsumer {
+  readonly queue: string;
+  readonly number: number;
+  readonly prefetch: number;
+  /** Grows with every attach; what is published for an earlier one is ignored. */
+  generation = 0;
+  cancelled = false;
+  readonly #host: ConsumerHost;
+  readonly #handle: (delivery: Delivery) => void;
+  /** Tags given to the handler, or about to be. */
+  readonly #held = new Set<string>();
+  /** Acknowledged here, not known to be done there. */
+  readonly acked = new Set<string>();
+  /** Those of them that are being said. */
+  readonly underWay = new Set<string>();
+  /** In order; one whose body is fetched holds up those behind it. */
+  readonly #arrivals = new Deque<Arrival>();
+
+  constructor(queue: string, number: number, prefetch: number, host: ConsumerHost, handle: (delivery: Delivery) => void) {
+    this.queue = queue;
+    this.number = number;
+    this.prefetch = prefetch;
+    this.#host = host;
+    this.#handle = handle;
+  }
+
+  /** What it holds, acknowledged or not: not to be delivered again. */
+  get tags(): string[] {
+    return [...this.#held, ...this.acked];
+  }
+
+  get idle(): boolean {
+    return this.#held.size === 0 && this.acked.size === 0;
+  }
+
+  /** A frame for it, or the head of one (its body beside the queue). */
+  receive(generation: number, redelivered: boolean, tag: string, length: number | undefined, bytes: Buffer): void {
+    if (generation !== this.generation || this.#held.has(tag) || this.acked.has(tag)) return;
+    this.#held.add(tag);
+    if (this.cancelled) return this.answer(tag, 'nack');
+    const arrival: Arrival = { tag, redelivered, envelope: undefined };
+    this.#arrivals.push(arrival);
+    try {
+      if (length !== undefined && length > this.#host.maxFrameBytes) throw new Error(`its body of ${length} bytes is over the limit`);
+      const envelope = decodeEnvelope(bytes, this.#host.maxFrameBytes + 16_384);
+      if (length === undefined) arrival.envelope = envelope;
+      else void this.#fetch(arrival, envelope, length);
+    } catch (error) {
+      return this.#refuse(arrival, error);
+    }
+    this.#deliver();
+  }
+
+  answer(tag: string, how: 'ack' | 'nack'): void {
+    if (!this.#held.delete(tag)) return;
+    if (how === 'nack') return this.#host.nack(this, tag);
+    this.acked.add(tag);
+    this.#host.dirty(this);
+  }
+
+  async #fetch(arrival: Arrival, head: Envelope, length: number): Promise<void> {
+    try {
+      const body = await this.#host.fetch(this.queue, arrival.tag, length);
+      arrival.envelope = { ...head, body };
+    } catch (error) {
+      return this.#refuse(arrival, error);
+    }
+    this.#deliver();
+  }
+
+  /** What can never be handled is dropped, or it would come back for ever. */
+  #refuse(arrival: Arrival, error: unknown): void {
+    logger.warn('a frame was refused', { queue: this.queue, error: (error as Error).message });
+    this.answer(arrival.tag, 'ack');
+    this.#deliver();
+  }
+
+  #deliver(): void {
+    for (let first = this.#arrivals.peek(); first !== undefined; first = this.#arrivals.peek()) {
+      if (!this.#held.has(first.tag)) {
+        this.#arrivals.shift();
+        continue;
+      }
+      if (first.envelope === undefined) return;
+      this.#arrivals.shift();
+      if (this.cancelled) this.answer(first.tag, 'nack');
+      else this.#handle(new RedisDelivery(first.envelope, first.redelivered, this, first.tag));
+    }
+  }
+}

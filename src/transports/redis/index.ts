@@ -1,0 +1,438 @@
+import type { Timer } from '../../core/clock.ts';
+import { newId } from '../../core/ids.ts';
+import { createLogger } from '../../core/logger.ts';
+import { decodeEnvelope, encodeEnvelope, envelopeBytes } from '../../protocol/codec.ts';
+import type { Envelope } from '../../protocol/envelope.ts';
+import { EMPTY_BYTES } from '../../protocol/task.ts';
+import { checkName } from '../broker.ts';
+import type { ConsumeOptions, Delivery, Directory, Subscription, Transport, TransportFactory } from '../contract.ts';
+import { transportErrors } from '../errors.ts';
+import { createKeepAlive } from '../keep-alive.ts';
+import { DEFAULT_PREFETCH, guarded } from '../local.ts';
+import { Outbox, type Batch, type BatchResult } from '../outbox.ts';
+import { Reconnector, type ConnectionListener } from '../reconnector.ts';
+import { brokerAddress, brokerClientSettings, type BrokerAddress, type BrokerClientOptions, type BrokerClientSettings } from '../settings.ts';
+import { Topics } from '../topics.ts';
+import { connectRedis, redisError, type RedisConnection } from './connection.ts';
+import { RedisConsumer, type ConsumerHost } from './consumers.ts';
+import { downloadBody, uploadBody } from './large.ts';
+
+const logger = createLogger('redis');
+/** Acknowledgements in one call. */
+const MAX_ACKS = 1000;
+/** How often the time to live of keys in use is set again; it is an hour, unless told otherwise. */
+const REFRESHES_PER_TTL = 4;
+
+/**
+ * Queues and topics in Redis; see script.ts for what is kept there.
+ *
+ * IDEMPOTENCY: pushes are numbered, acknowledgements name their frame: both are made again after a lost connection.
+ * OWNERSHIP: frames in hand stay with this client while its beats arrive (`consumerTtlMs`), whatever becomes of its connection.
+ */
+class RedisTransport implements Transport {
+  readonly url: string;
+  readonly directory: Directory;
+  readonly #address: BrokerAddress;
+  readonly #settings: BrokerClientSettings;
+  readonly #prefix: string;
+  readonly #client = newId('client');
+  readonly #keepAlive = createKeepAlive();
+  readonly #reconnector: Reconnector<RedisConnection>;
+  readonly #outbox: Outbox;
+  readonly #topics: Topics;
+  readonly #consumers = new Map<number, RedisConsumer>();
+  readonly #dirty = new Set<RedisConsumer>();
+  readonly #host: ConsumerHost;
+  /** Operations that wait for a connection: (re)done on the next one. */
+  readonly #waiting = new Set<{ run: (connection: RedisConnection) => void; reject: (error: Error) => void }>();
+  #nextNumber = 1;
+  #incarnation = '';
+  #flushScheduled = false;
+  #beat: Timer | undefined;
+  #silentBeats = 0;
+  #connectedAt = 0;
+  #refreshedAt = 0;
+  #full = false;
+  #bulk: Promise<RedisConnection> | undefined;
+
+  constructor(address: BrokerAddress, settings: BrokerClientSettings) {
+    this.url = address.shown;
+    this.#address = address;
+    this.#settings = settings;
+    this.#prefix = `spark-proxy:${address.cluster}:`;
+    this.#outbox = new Outbox({
+      push: (batch) => this.#push(batch),
+      inlineBytes: settings.inlineBytes,
+      stallMs: settings.connectTimeoutMs,
+      keepAlive: this.#keepAlive,
+      clock: settings.clock,
+      random: settings.random,
+    });
+    this.#topics = new Topics({
+      subscribe: (topic) => this.#run((connection) => connection.subscribe(this.#topicChannel(topic))),
+      unsubscribe: async (topic) => this.#reconnector.session?.unsubscribe(this.#topicChannel(topic)),
+    });
+    this.#reconnector = new Reconnector<RedisConnection>({
+      url: this.url,
+      settings,
+      keepAlive: this.#keepAlive,
+      attempt: (lost) => connectRedis(address, settings, lost),
+      connected: (connection) => this.#connected(connection),
+      ready: (connection) => this.#ready(connection),
+      disconnected: () => this.#disconnected(),
+      givenUp: (error) => {
+        this.#outbox.failAll(error);
+        for (const { reject } of this.#waiting) reject(error);
+        this.#waiting.clear();
+      },
+    });
+    this.#host = {
+      maxFrameBytes: settings.maxFrameBytes,
+      dirty: (consumer) => this.#markDirty(consumer),
+      nack: (consumer, tag) => this.#nack(consumer, tag),
+      fetch: (queue, tag, bytes) => this.#onBulk((bulk) => downloadBody(bulk, `${this.#prefix}l:${queue}:${tag}`, bytes)),
+    };
+    this.directory = {
+      claim: async (name, value, ttlMs) => Number(await this.#run((connection) => connection.script('claim', name, value, Math.ceil(ttlMs)))) === 1,
+      get: async (name) => ((await this.#run((connection) => connection.command('get', this.#prefix + name))) as Buffer | null)?.toString(),
+      release: async (name, value) => void (await this.#run((connection) => connection.script('release', name, value))),
+    };
+  }
+
+  /** Connects for the first time. */
+  async open(): Promise<void> {
+    await this.#reconnector.open();
+    this.#beat = this.#settings.clock.every(this.#settings.heartbeatMs, () => this.#onBeat());
+  }
+
+  async send(queue: string, envelope: Envelope): Promise<void> {
+    this.#reconnector.check();
+    checkName(queue);
+    return this.#outbox.add(queue, envelope, this.#checkSize(envelope));
+  }
+
+  async consume(queue: string, { prefetch = DEFAULT_PREFETCH }: ConsumeOptions, handler: (delivery: Delivery) => void): Promise<Subscription> {
+    this.#reconnector.check();
+    checkName(queue);
+    if (!Number.isSafeInteger(prefetch) || prefetch < 1)
+      throw transportErrors.BAD_OPTION({ option: 'prefetch', value: prefetch, reason: 'it must be at least 1' });
+    const consumer = new RedisConsumer(queue, this.#nextNumber++, prefetch, this.#host, guarded(`queue ${queue}`, handler));
+    await this.#run((connection) => {
+      this.#consumers.set(consumer.number, consumer);
+      return this.#attach(connection, consumer);
+    });
+    return { cancel: () => this.#cancel(consumer) };
+  }
+
+  async broadcast(topic: string, envelope: Envelope): Promise<void> {
+    this.#reconnector.check();
+    checkName(topic);
+    this.#checkSize(envelope);
+    const connection = this.#reconnector.session;
+    if (connection === undefined) throw transportErrors.DISCONNECTED({ url: this.url, ms: 0 });
+    await connection.command('publish', this.#topicChannel(topic), encodeEnvelope(envelope));
+  }
+
+  async subscribe(topic: string, handler: (envelope: Envelope) => void): Promise<Subscription> {
+    this.#reconnector.check();
+    checkName(topic);
+    return this.#topics.add(topic, guarded(`topic ${topic}`, handler));
+  }
+
+  async deleteQueue(queue: string): Promise<void> {
+    this.#reconnector.check();
+    checkName(queue);
+    await this.#run((connection) => connection.script('delete', queue));
+  }
+
+  onConnection(listener: ConnectionListener): () => void {
+    return this.#reconnector.onConnection(listener);
+  }
+
+  setActive(active: boolean): void {
+    this.#keepAlive.setActive(active);
+  }
+
+  close(): Promise<void> {
+    this.#beat?.cancel();
+    return this.#reconnector.close(async (connection) => {
+      try {
+        await Promise.all([...this.#consumers.values()].map((consumer) => this.#writeAcks(connection, consumer)));
+        await this.#within(connection.script('bye', this.#client));
+      } catch (error) {
+        logger.debug('no goodbye', { error: (error as Error).message });
+      }
+      const bulk = await this.#bulk?.catch(() => undefined);
+      bulk?.destroy();
+    });
+  }
+
+  /** An operation that may be done twice: on the present connection, or the next. */
+  #run<T>(operate: (connection: RedisConnection) => Promise<T>): Promise<T> {
+    let result: T;
+    return this.#keepAlive
+      .hold((resolve, reject) => {
+        const waiting = {
+          run: (connection: RedisConnection) => {
+            operate(connection).then(
+              (value) => {
+                this.#waiting.delete(waiting);
+                result = value;
+                resolve();
+              },
+              (error: Error) => {
+                // Lost with its connection: stays for the next.
+                if (this.#isLost(error)) return;
+                this.#waiting.delete(waiting);
+                reject(redisError(error, this.url));
+              },
+            );
+          },
+          reject,
+        };
+        this.#waiting.add(waiting);
+        if (this.#reconnector.session !== undefined) waiting.run(this.#reconnector.session);
+      })
+      .then(() => result);
+  }
+
+  async #connected(connection: RedisConnection): Promise<void> {
+    const { consumerTtlMs, clock } = this.#settings;
+    connection.onMessage((channel, message) => this.#onMessage(channel, message));
+    await Promise.all([connection.subscribe(`${this.#prefix}in:${this.#client}`), connection.subscribe(`${this.#prefix}room`)]);
+    connection.incarnation = newId('incarnation');
+    const incarnation = String(await connection.script('open', this.#client, consumerTtlMs));
+    connection.incarnation = incarnation;
+    const known = this.#incarnation;
+    this.#incarnation = incarnation;
+    if (known !== '' && known !== incarnation) this.#reconnector.tell('disconnected', transportErrors.DATA_LOST({ url: this.url }));
+    await Promise.all(this.#topics.names.map((topic) => connection.subscribe(this.#topicChannel(topic))));
+    this.#silentBeats = 0;
+    this.#full = false;
+    this.#connectedAt = this.#refreshedAt = clock.now();
+    await Promise.all([...this.#consumers.values()].map((consumer) => this.#attach(connection, consumer)));
+  }
+
+  #ready(connection: RedisConnection): void {
+    for (const { run } of [...this.#waiting]) run(connection);
+    this.#outbox.open();
+    for (const consumer of this.#consumers.values()) this.#markDirty(consumer);
+  }
+
+  #disconnected(): void {
+    this.#outbox.shut();
+  }
+
+  async #attach(connection: RedisConnection, consumer: RedisConsumer): Promise<void> {
+    consumer.generation++;
+    const { queue, number, generation, prefetch, cancelled, tags } = consumer;
+    await connection.script('attach', queue, this.#client, number, generation, cancelled ? 0 : prefetch, ...tags);
+  }
+
+  async #cancel(consumer: RedisConsumer): Promise<void> {
+    if (consumer.cancelled) return;
+    consumer.cancelled = true;
+    const connection = this.#reconnector.session;
+    try {
+      await connection?.script('cancel', consumer.queue, `${this.#client}.${consumer.number}`);
+    } catch (error) {
+      logger.debug('a consumer is cancelled with its connection', { error: (error as Error).message });
+    }
+    if (consumer.idle) this.#consumers.delete(consumer.number);
+  }
+
+  #onMessage(channel: string, message: Buffer): void {
+    const name = channel.slice(this.#prefix.length);
+    if (name.startsWith('t:')) return this.#topics.publish(name.slice(2), () => decodeEnvelope(message, this.#settings.maxFrameBytes + 16_384));
+    if (name === 'room') {
+      const queue = message.toString('utf8', 1);
+      if (message[0] === 0x2d) this.#outbox.dropped(queue);
+      else this.#outbox.room(queue);
+      return;
+    }
+    const end = message.indexOf(0x0a);
+    const [number, generation, again, tag, length] = message.toString('latin1', 0, end).split(' ') as [string, string, string, string, string];
+    const consumer = this.#consumers.get(Number(number));
+    consumer?.receive(Number(generation), again === '1', tag, length === '-' ? undefined : Number(length), message.subarray(end + 1));
+  }
+
+  async #push(batch: Batch): Promise<BatchResult> {
+    const connection = this.#reconnector.session;
+    if (connection === undefined) throw this.#reconnector.disconnectedError();
+    const { inlineBytes, maxQueueFrames, maxQueueBytes } = this.#settings;
+    const args: (string | number | Uint8Array)[] = [batch.queue, this.#client, batch.base, batch.first, maxQueueFrames, maxQueueBytes];
+    try {
+      for (const { envelope } of batch.frames) {
+        const { body } = envelope;
+        if (body.length <= inlineBytes) {
+          args.push(encodeEnvelope(envelope), 0, '');
+        } else {
+          const key = `${this.#prefix}up:${this.#client}:${batch.first}`;
+          await this.#onBulk((bulk) => uploadBody(bulk, key, body));
+          args.push(encodeEnvelope({ ...envelope, body: EMPTY_BYTES }), body.length, key);
+        }
+      }
+      const [accepted, full] = (await connection.script('push', ...args)) as [number, number];
+      this.#restored();
+      return { accepted, full: full === 1 };
+    } catch (error) {
+      return this.#pushFailed(connection, error as Error);
+    }
+  }
+
+  #pushFailed(connection: RedisConnection, error: Error): BatchResult {
+    if (this.#isLost(error)) throw error;
+    const told = redisError(error, this.url);
+    if ((told as { code?: string }).code === 'SP_TRANSPORT_BROKER_FULL') {
+      if (!this.#full) this.#reconnector.tell('disconnected', told);
+      this.#full = true;
+      return { accepted: 0, stalled: told };
+    }
+    if (error.message.startsWith('SPUPLOAD')) return { accepted: 0, stalled: told };
+    // Flushed, a script that is not there any more, and the like: begin anew on a connection of its own.
+    if (/^(SPFLUSHED|SPEXPIRED|NOSCRIPT|LOADING|UNKILLABLE|BUSY)/.test(error.message)) {
+      this.#drop(connection, error);
+      throw error;
+    }
+    return { accepted: 0, refused: told };
+  }
+
+  #restored(): void {
+    if (!this.#full) return;
+    this.#full = false;
+    this.#reconnector.tell('connected');
+  }
+
+  #nack(consumer: RedisConsumer, tag: string): void {
+    const connection = this.#reconnector.session;
+    if (connection === undefined) return;
+    // Lost: it is not among what the consumer holds when it attaches again, and goes back then.
+    this.#guard(connection, connection.script('nack', consumer.queue, `${this.#client}.${consumer.number}`, consumer.generation, tag));
+  }
+
+  #markDirty(consumer: RedisConsumer): void {
+    if (consumer.acked.size === 0) return;
+    this.#dirty.add(consumer);
+    this.#scheduleFlush();
+  }
+
+  #scheduleFlush(): void {
+    if (this.#flushScheduled) return;
+    this.#flushScheduled = true;
+    setImmediate(() => {
+      this.#flushScheduled = false;
+      const connection = this.#reconnector.session;
+      if (connection === undefined) return;
+      const dirty = [...this.#dirty];
+      this.#dirty.clear();
+      for (const consumer of dirty) this.#guard(connection, this.#writeAcks(connection, consumer));
+    });
+  }
+
+  async #writeAcks(connection: RedisConnection, consumer: RedisConsumer): Promise<void> {
+    const tags = [...consumer.acked].filter((tag) => !consumer.underWay.has(tag));
+    for (let i = 0; i < tags.length; i += MAX_ACKS) {
+      const some = tags.slice(i, i + MAX_ACKS);
+      for (const tag of some) consumer.underWay.add(tag);
+      try {
+        await connection.script('ack', consumer.queue, `${this.#client}.${consumer.number}`, consumer.generation, ...some);
+        for (const tag of some) consumer.acked.delete(tag);
+      } finally {
+        for (const tag of some) consumer.underWay.delete(tag);
+      }
+    }
+    if (consumer.cancelled && consumer.idle) this.#consumers.delete(consumer.number);
+  }
+
+  #onBeat(): void {
+    const connection = this.#reconnector.session;
+    if (connection === undefined) return;
+    const { missedBeats, heartbeatMs, consumerTtlMs, idleQueueMs, clock } = this.#settings;
+    // Beats are counted, not timed: an event loop that was blocked counts one, however long.
+    if (this.#silentBeats++ > missedBeats) {
+      return this.#drop(connection, transportErrors.LOST({ url: this.url, reason: `no answer for ${missedBeats} beats of ${heartbeatMs} ms` }));
+    }
+    const now = clock.now();
+    const refresh = now - this.#refreshedAt > idleQueueMs / REFRESHES_PER_TTL;
+    if (refresh) this.#refreshedAt = now;
+    // Whoever was away itself, with everybody else, must not bury them all.
+    const mayBury = now - this.#connectedAt > consumerTtlMs;
+    const beat = connection.script('beat', this.#client, consumerTtlMs, mayBury ? 1 : 0, refresh ? 1 : 0);
+    this.#guard(
+      connection,
+      beat.then(() => {
+        this.#silentBeats = 0;
+        for (const consumer of this.#consumers.values()) this.#markDirty(consumer);
+      }),
+    );
+  }
+
+  /** Errors of what nobody waits for. */
+  #guard(connection: RedisConnection, call: Promise<unknown>): void {
+    call.catch((error: Error) => {
+      if (this.#isLost(error)) return;
+      if (/^(SPFLUSHED|SPEXPIRED|NOSCRIPT)/.test(error.message)) return this.#drop(connection, error);
+      this.#silentBeats = 0;
+      logger.warn('Redis refused an operation; it is tried again', { url: this.url, error: error.message });
+    });
+  }
+
+  #drop(connection: RedisConnection, reason: Error): void {
+    if (this.#reconnector.session === connection) connection.abort(transportErrors.LOST({ url: this.url, reason: reason.message }, reason));
+  }
+
+  #isLost(error: unknown): boolean {
+    const { code } = error as { code?: string };
+    return (
+      code === 'SP_TRANSPORT_LOST' || code === 'SP_TRANSPORT_DISCONNECTED' || /^Connection is closed|^Stream isn't writeable/.test((error as Error).message)
+    );
+  }
+
+  /** Large bodies have a connection of their own, made when the first of them travels. */
+  async #onBulk<T>(operate: (bulk: RedisConnection) => Promise<T>): Promise<T> {
+    for (let attempt = 0; ; attempt++) {
+      const bulk = (this.#bulk ??= connectRedis(this.#address, this.#settings, () => (this.#bulk = undefined)));
+      try {
+        return await operate(await bulk);
+      } catch (error) {
+        if (this.#bulk === bulk && !this.#isLost(error) && (error as { code?: string }).code === 'SP_TRANSPORT_BAD_FRAME') throw error;
+        if (this.#bulk === bulk) this.#bulk = undefined;
+        if (this.#reconnector.closed || this.#reconnector.session === undefined || attempt >= 3) throw redisError(error as Error, this.url);
+      }
+    }
+  }
+
+  async #within(call: Promise<unknown>): Promise<void> {
+    let timeout: Timer | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timeout = this.#settings.clock.after(2000, () => reject(new Error('no answer')));
+    });
+    try {
+      await Promise.race([call, late]);
+    } finally {
+      timeout?.cancel();
+    }
+  }
+
+  #topicChannel(topic: string): string {
+    return `${this.#prefix}t:${topic}`;
+  }
+
+  #checkSize(envelope: Envelope): number {
+    const bytes = envelopeBytes(envelope);
+    if (bytes > this.#settings.maxFrameBytes) throw transportErrors.FRAME_TOO_LARGE({ bytes, limit: this.#settings.maxFrameBytes });
+    return bytes;
+  }
+}
+
+/** `redis://[user:password@]host[:6379][/db][?cluster=name]`, and `rediss:` over TLS. */
+export const redisTransport: TransportFactory = {
+  schemes: ['redis', 'rediss'],
+  async connect(url: URL, options: BrokerClientOptions = {}) {
+    const address = brokerAddress(url, 6379, options);
+    if (!/^\d*$/.test(address.path)) throw transportErrors.BAD_URL({ url: address.shown, reason: 'its path is the number of a database' });
+    const transport = new RedisTransport(address, brokerClientSettings(options));
+    await transport.open();
+    return transport;
+  },
+};
