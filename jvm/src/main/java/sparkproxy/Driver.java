@@ -1,0 +1,319 @@
+package sparkproxy;
+
+import java.net.InetAddress;
+import java.net.UnknownHostException;
+import java.nio.ByteBuffer;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.UUID;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
+import org.apache.spark.SparkConf;
+import org.apache.spark.SparkContext;
+import org.apache.spark.scheduler.cluster.CoarseGrainedClusterMessages.KillTask;
+import org.apache.spark.scheduler.cluster.CoarseGrainedClusterMessages.LaunchTask;
+import org.apache.spark.scheduler.cluster.CoarseGrainedSchedulerBackend;
+import org.apache.spark.scheduler.cluster.ExecutorData;
+
+/**
+ * Driver role: one captured SparkContext and its link to the dispatcher.
+ *
+ * DELIVERY: a captured task is kept until Spark hears of it from its executor. When the link breaks, or the dispatcher
+ * says that it cannot deliver, it is sent to the same executor Spark's own way; the executor runs it once, whichever
+ * way it comes first.
+ */
+public final class Driver implements Link.Handler {
+  private record Captured(External executor, LaunchTask message, long since) {}
+
+  /** No longer than this does a new context wait for its first external executor; the dispatcher says when to go on. */
+  private static final int MAX_WAIT_S = 60;
+  private static final int CONNECT_WAIT_MS = 3000;
+  /** Contexts by run id; Spark has one at a time in a JVM. */
+  private static final Map<String, Driver> CONTEXTS = new ConcurrentHashMap<>();
+  private static final ThreadLocal<List<Captured>> BATCH = new ThreadLocal<>();
+  private static volatile Driver current;
+
+  private final String runId;
+  private final SparkContext context;
+  private final CoarseGrainedSchedulerBackend backend;
+  private final Settings settings;
+  private final Link link;
+  private final Map<String, External> externals = new ConcurrentHashMap<>();
+  private final Map<Long, Captured> captured = new ConcurrentHashMap<>();
+  private final CountDownLatch connected = new CountDownLatch(1);
+  private final CountDownLatch go = new CountDownLatch(1);
+  private final Wave.Choices choices = new Wave.Choices();
+  private volatile boolean external = true;
+
+  private Driver(SparkContext context, CoarseGrainedSchedulerBackend backend) {
+    this.context = context;
+    this.backend = backend;
+    settings = new Settings(context.getConf());
+    runId = settings.get("run.id", UUID.randomUUID().toString());
+    external = !"internal".equals(settings.get("reschedule.dst.executor", "external"));
+    link = new Link(settings::dispatcher, this, settings.key(), true);
+  }
+
+  static Driver current() {
+    return current;
+  }
+
+  SparkConf conf() {
+    return context.getConf();
+  }
+
+  boolean isExternal() {
+    return external;
+  }
+
+  boolean isLinked() {
+    return link.isUp();
+  }
+
+  Map<String, External> externals() {
+    return externals;
+  }
+
+  CoarseGrainedSchedulerBackend backend() {
+    return backend;
+  }
+
+  Wave.Choices choices() {
+    return choices;
+  }
+
+  boolean send(Frame frame) {
+    return link.send(frame);
+  }
+
+  /** A context that can be stopped and observed by its run id. */
+  public static void contextCreated(Object made) {
+    SparkContext context = (SparkContext) made;
+    if (!(context.schedulerBackend() instanceof CoarseGrainedSchedulerBackend backend)) {
+      Log.info("master " + context.master() + " launches no tasks on executors; nothing is re-routed");
+      return;
+    }
+    Driver driver = new Driver(context, backend);
+    CONTEXTS.put(driver.runId, driver);
+    current = driver;
+    context.addSparkListener(new Listener(driver));
+    driver.link.start();
+    driver.awaitExecutors();
+  }
+
+  private void awaitExecutors() {
+    try {
+      if (!connected.await(CONNECT_WAIT_MS, TimeUnit.MILLISECONDS)) Log.warn("no dispatcher yet; tasks run inside until there is one");
+      else if (external && !go.await(MAX_WAIT_S, TimeUnit.SECONDS)) Log.warn("no external executor yet; tasks run inside until there is one");
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+    }
+  }
+
+  void ended() {
+    link.close();
+    CONTEXTS.remove(runId);
+    if (current == this) current = null;
+  }
+
+  /** External executors only while there are any, internal ones only while there are none or the mode says so. */
+  public static boolean isActive(Object backend, String id, boolean active) {
+    Driver driver = current;
+    if (driver == null || !active || driver.backend != backend) return active;
+    External known = driver.externals.get(id);
+    if (known != null) {
+      known.isLaunched();
+      return driver.external;
+    }
+    if (!driver.external || !driver.hasLaunched()) return true;
+    try {
+      // Executors of another resource profile serve stages that no external executor can.
+      ExecutorData data = (ExecutorData) Reflect.lookup(Reflect.call(backend, "executorDataMap"), id);
+      return data != null && data.resourceProfileId() != 0;
+    } catch (ReflectiveOperationException e) {
+      return false;
+    }
+  }
+
+  private boolean hasLaunched() {
+    for (External one : externals.values()) if (one.isLaunched()) return true;
+    return false;
+  }
+
+  void registered(External executor) {
+    externals.put(executor.executorId, executor);
+  }
+
+  /** Its first cores are offered. */
+  void launched(External one) {
+    link.send(new Frame(Frame.EXECUTOR).u8(1).string(one.executorId).string(one.workerId).string(one.data().executorHost()).u32(Wave.totalCores(one.data())).string(""));
+  }
+
+  void detached(String executorId, String reason) {
+    External gone = externals.remove(executorId);
+    if (gone == null) return;
+    captured.values().removeIf(task -> task.executor == gone);
+    link.send(new Frame(Frame.EXECUTOR).u8(0).string(executorId).string(gone.workerId).string("").u32(0).string(reason));
+    backend.reviveOffers();
+  }
+
+  public static void launchBegins() {
+    if (current != null) BATCH.set(new ArrayList<>());
+  }
+
+  public static void launchEnds() {
+    List<Captured> batch = BATCH.get();
+    BATCH.remove();
+    Driver driver = current;
+    if (batch == null || batch.isEmpty()) return;
+    if (driver != null) driver.flush(batch);
+    else for (Captured task : batch) task.executor.sendDirect(task.message);
+  }
+
+  /** False: it goes Spark's own way. */
+  boolean capture(External executor, LaunchTask message) {
+    if (!external || !link.isUp()) {
+      link.send(new Frame(Frame.EVENT).u32(2).string("direct").string(executor.executorId));
+      return false;
+    }
+    Captured task = new Captured(executor, message, System.nanoTime());
+    List<Captured> batch = BATCH.get();
+    if (batch == null) flush(List.of(task));
+    else batch.add(task);
+    return true;
+  }
+
+  private void flush(List<Captured> batch) {
+    Frame frame = new Frame(Frame.TASKS).u32(batch.size());
+    List<Long> ids = new ArrayList<>(batch.size());
+    for (Captured task : batch) {
+      ByteBuffer bytes = External.bytesOf(task.message);
+      // The head of TaskDescription.encode, the same in all versions: id, attempt, executor, name, index, partition.
+      ByteBuffer head = bytes.duplicate();
+      long taskId = head.getLong();
+      int attempt = head.getInt();
+      skipUtf(head);
+      String name = readUtf(head);
+      int index = head.getInt();
+      frame.u64(taskId).u32(attempt).u32(index).string(task.executor.executorId).string(name).blob(bytes);
+      captured.put(taskId, task);
+      ids.add(taskId);
+    }
+    if (!link.send(frame)) for (Long taskId : ids) fallBack(taskId);
+  }
+
+  private static void skipUtf(ByteBuffer in) {
+    in.position(in.position() + 2 + (in.getShort(in.position()) & 0xffff));
+  }
+
+  private static String readUtf(ByteBuffer in) {
+    byte[] text = new byte[in.getShort() & 0xffff];
+    in.get(text);
+    return new String(text, java.nio.charset.StandardCharsets.UTF_8);
+  }
+
+  /** Sent Spark's own way, to the executor it was meant for, unless Spark has heard of it. */
+  private void fallBack(long taskId) {
+    Captured task = captured.remove(taskId);
+    if (task == null) return;
+    task.executor.sendDirect(task.message);
+    link.send(new Frame(Frame.EVENT).u32(3).string("fallenBack").string(taskId).string(task.executor.executorId));
+  }
+
+  public static void confirmed(long taskId) {
+    Driver driver = current;
+    Captured task = driver == null ? null : driver.captured.remove(taskId);
+    if (task == null) return;
+    driver.link.send(new Frame(Frame.EVENT).u32(3).string("started").string(taskId).string((System.nanoTime() - task.since) / 1000));
+  }
+
+  /** Spark has told the executor itself; the dispatcher need not keep a task for it. */
+  void killed(KillTask kill) {
+    link.send(new Frame(Frame.KILL).u64(kill.taskId()).string(kill.executor()).u8(kill.interruptThread() ? 1 : 0).string(kill.reason()));
+  }
+
+  @Override
+  public Map<String, String> hello() {
+    SparkConf conf = context.getConf();
+    Map<String, String> hello = new LinkedHashMap<>();
+    hello.put("role", "driver");
+    hello.put("runId", runId);
+    hello.put("applicationId", context.applicationId());
+    hello.put("name", context.appName());
+    hello.put("user", context.sparkUser());
+    hello.put("master", context.master());
+    hello.put("deployMode", context.deployMode());
+    hello.put("driverUrl", "spark://CoarseGrainedScheduler@" + conf.get("spark.driver.host") + ":" + conf.get("spark.driver.port"));
+    hello.put("sparkVersion", context.version());
+    hello.put("scalaVersion", scala.util.Properties.versionNumberString());
+    hello.put("pid", String.valueOf(ProcessHandle.current().pid()));
+    hello.put("host", hostName());
+    hello.put("mode", external ? "external" : "internal");
+    context.uiWebUrl().foreach(url -> hello.put("uiUrl", url));
+    String[] plain = {"spark.executor.memory", "spark.executor.memoryOverhead", "spark.executor.pyspark.memory", "spark.executor.cores", "spark.task.cpus",
+      "spark.executor.extraClassPath", "spark.executor.extraJavaOptions", "spark.executor.defaultJavaOptions", "spark.executor.extraLibraryPath"};
+    for (String name : plain) if (conf.contains(name)) hello.put(name, conf.get(name));
+    for (scala.Tuple2<String, String> one : conf.getAll()) {
+      if (one._1().startsWith("spark.executorEnv.") || one._1().startsWith("spark.proxy.label.")) hello.put(one._1(), one._2());
+    }
+    String secret = Listener.secret(context);
+    hello.put("authenticated", String.valueOf(secret != null));
+    if (secret != null) hello.put("authSecret", secret);
+    return hello;
+  }
+
+  private static String hostName() {
+    try {
+      return InetAddress.getLocalHost().getHostName();
+    } catch (UnknownHostException e) {
+      return "unknown";
+    }
+  }
+
+  @Override
+  public void up(Map<String, String> welcome) {
+    Log.info("linked to dispatcher " + welcome.getOrDefault("dispatcher", "?") + " as " + welcome.getOrDefault("application", "?"));
+    for (External one : externals.values()) if (one.isLaunched()) launched(one);
+    connected.countDown();
+    backend.reviveOffers();
+  }
+
+  @Override
+  public void down() {
+    if (context.isStopped()) return;
+    List<Long> unconfirmed = new ArrayList<>(captured.keySet());
+    Log.warn("the link is down; tasks go Spark's own way (" + unconfirmed.size() + " of them had not arrived)");
+    for (Long taskId : unconfirmed) fallBack(taskId);
+    choices.abandon();
+    go.countDown();
+  }
+
+  @Override
+  public void received(int type, ByteBuffer body) {
+    switch (type) {
+      case Frame.GO -> go.countDown();
+      case Frame.CHOICE -> choices.answer(body);
+      case Frame.FALLBACK -> {
+        for (int left = body.getInt(); left > 0; left--) fallBack(body.getLong());
+      }
+      case Frame.MODE -> {
+        external = body.get() != 0;
+        go.countDown();
+        backend.reviveOffers();
+      }
+      case Frame.STOP -> {
+        Log.info("the context is stopped from outside: " + Frame.readString(body));
+        new Thread(context::stop, "spark-proxy-stop").start();
+      }
+      case Frame.KILL_TASK -> {
+        long taskId = body.getLong();
+        boolean interrupt = body.get() != 0;
+        context.killTaskAttempt(taskId, interrupt, Frame.readString(body));
+      }
+      default -> Log.debug("a frame of unknown type " + type + " was ignored");
+    }
+  }
+}

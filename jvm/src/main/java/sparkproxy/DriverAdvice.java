@@ -1,0 +1,82 @@
+package sparkproxy;
+
+import net.bytebuddy.asm.Advice;
+import net.bytebuddy.implementation.bytecode.assign.Assigner.Typing;
+
+/** What is woven into a driver. Inlined by Byte Buddy; all work is in {@link Driver}, {@link Wave} and {@link External}. */
+public final class DriverAdvice {
+  private DriverAdvice() {}
+
+  /** {@code new SparkContext(conf)}: captured under its run id. */
+  public static final class NewContext {
+    @Advice.OnMethodExit(suppress = Throwable.class)
+    public static void exit(@Advice.This Object context) {
+      Driver.contextCreated(context);
+    }
+  }
+
+  /** {@code isExecutorActive(id)}: which executors are offered tasks. */
+  public static final class IsExecutorActive {
+    @Advice.OnMethodExit(suppress = Throwable.class)
+    public static void exit(@Advice.This Object backend, @Advice.Argument(0) String id, @Advice.Return(readOnly = false) boolean active) {
+      active = Driver.isActive(backend, id, active);
+    }
+  }
+
+  /** {@code new ExecutorData(endpoint, ...)}: an external executor gets an endpoint that captures. Before super(), so nothing is suppressed here. */
+  public static final class NewExecutorData {
+    @Advice.OnMethodEnter
+    public static void enter(
+        @Advice.Argument(value = 0, readOnly = false, typing = Typing.DYNAMIC) Object endpoint,
+        @Advice.Argument(value = 6, typing = Typing.DYNAMIC) Object attributes) {
+      endpoint = External.wrap(endpoint, attributes);
+    }
+
+    @Advice.OnMethodExit(suppress = Throwable.class)
+    public static void exit(@Advice.This Object data) {
+      External.registered(data);
+    }
+  }
+
+  /** {@code launchTasks(tasks)}: a batch boundary; what was captured inside leaves as one frame. */
+  public static final class LaunchTasks {
+    @Advice.OnMethodEnter(suppress = Throwable.class)
+    public static void enter() {
+      Driver.launchBegins();
+    }
+
+    @Advice.OnMethodExit(suppress = Throwable.class, onThrowable = Throwable.class)
+    public static void exit() {
+      Driver.launchEnds();
+    }
+  }
+
+  /** {@code resourceOffers(offers, all)}: when Spark has filled its offers, the selector is asked, before anyone is told. */
+  public static final class ResourceOffers {
+    @Advice.OnMethodEnter(suppress = Throwable.class)
+    public static void enter() {
+      Wave.begin();
+    }
+
+    @Advice.OnMethodExit(suppress = Throwable.class, onThrowable = Throwable.class)
+    public static void exit(@Advice.This Object scheduler, @Advice.Return(typing = Typing.DYNAMIC) Object tasks) {
+      Wave.end(scheduler, tasks);
+    }
+  }
+
+  /** {@code DAGScheduler.taskStarted(task, info)}: told when the task's place is final. */
+  public static final class TaskStarted {
+    @Advice.OnMethodEnter(suppress = Throwable.class, skipOn = Advice.OnNonDefaultValue.class)
+    public static boolean enter(@Advice.This Object dag, @Advice.Argument(0) Object task, @Advice.Argument(1) Object info) {
+      return Wave.postpone(dag, task, info);
+    }
+  }
+
+  /** {@code TaskSchedulerImpl.statusUpdate(id, state, data)}: the task has arrived at its executor. */
+  public static final class StatusUpdate {
+    @Advice.OnMethodEnter(suppress = Throwable.class)
+    public static void enter(@Advice.Argument(0) long taskId) {
+      Driver.confirmed(taskId);
+    }
+  }
+}

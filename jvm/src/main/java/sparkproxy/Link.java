@@ -1,0 +1,281 @@
+package sparkproxy;
+
+import java.io.BufferedOutputStream;
+import java.io.DataInputStream;
+import java.io.DataOutputStream;
+import java.io.IOException;
+import java.net.InetSocketAddress;
+import java.net.Socket;
+import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
+import java.security.GeneralSecurityException;
+import java.security.MessageDigest;
+import java.security.SecureRandom;
+import java.util.ArrayDeque;
+import java.util.Arrays;
+import java.util.Base64;
+import java.util.Map;
+import java.util.function.Supplier;
+import javax.crypto.Cipher;
+import javax.crypto.Mac;
+import javax.crypto.spec.GCMParameterSpec;
+import javax.crypto.spec.SecretKeySpec;
+
+/**
+ * One framed TCP connection, opened again when it breaks. Frames are written by a thread of its own, all that wait in one
+ * write, so that no thread of Spark waits for a socket. With a key, both sides prove it and every frame is signed.
+ */
+final class Link {
+  interface Handler {
+    /** What this side says of itself first. */
+    Map<String, String> hello();
+
+    void up(Map<String, String> welcome);
+
+    void received(int type, ByteBuffer body);
+
+    /** After {@link #up}: the connection is gone. What was sent may or may not have arrived. */
+    void down();
+  }
+
+  private static final byte[] MAGIC = {'S', 'P', 'X', 'L'};
+  private static final int VERSION = 1;
+  private static final int NONCE = 16;
+  private static final int MAC_BYTES = 16;
+  private static final int MAX_FRAME = 192 << 20;
+  /** Frames waiting beyond this close the link: what it carries is done Spark's own way. */
+  private static final long MAX_WAITING = 256L << 20;
+  /** The other side pings every 2 s. */
+  private static final int SILENCE_MS = 10_000;
+  private static final int RETRY_MS = 500;
+
+  private final Supplier<InetSocketAddress> address;
+  private final Handler handler;
+  private final byte[] key;
+  private final boolean reconnect;
+  private final ArrayDeque<byte[]> queue = new ArrayDeque<>();
+  private long waiting;
+  private volatile Socket socket;
+  private volatile boolean up;
+  private volatile boolean closed;
+
+  Link(Supplier<InetSocketAddress> address, Handler handler, byte[] key, boolean reconnect) {
+    this.address = address;
+    this.handler = handler;
+    this.key = key;
+    this.reconnect = reconnect;
+  }
+
+  void start() {
+    Thread thread = new Thread(this::run, "spark-proxy-link");
+    thread.setDaemon(true);
+    thread.start();
+  }
+
+  boolean isUp() {
+    return up;
+  }
+
+  /** False: the link is down and the frame was not taken. */
+  boolean send(Frame frame) {
+    byte[] bytes = frame.toBytes();
+    synchronized (queue) {
+      if (!up) return false;
+      if (waiting + bytes.length > MAX_WAITING) {
+        Log.warn("the dispatcher does not read; the link is closed");
+        closeSocket();
+        return false;
+      }
+      queue.add(bytes);
+      waiting += bytes.length;
+      queue.notify();
+    }
+    return true;
+  }
+
+  /** Writes what waits (a little while), then closes for good. */
+  void close() {
+    long until = System.nanoTime() + 1_000_000_000L;
+    synchronized (queue) {
+      closed = true;
+      while (up && !queue.isEmpty() && System.nanoTime() < until) {
+        try {
+          queue.wait(20);
+        } catch (InterruptedException e) {
+          Thread.currentThread().interrupt();
+          break;
+        }
+      }
+    }
+    closeSocket();
+  }
+
+  private void closeSocket() {
+    Socket open = socket;
+    if (open == null) return;
+    try {
+      open.close();
+    } catch (IOException e) {
+      Log.debug("closing: " + e);
+    }
+  }
+
+  private void run() {
+    String said = "";
+    while (!closed) {
+      try {
+        InetSocketAddress to = address.get();
+        if (to == null) throw new IOException("no dispatcher is known");
+        serve(to);
+        said = "";
+      } catch (IOException | GeneralSecurityException | RuntimeException e) {
+        String message = "the link: " + e.getMessage();
+        if (!closed && !message.equals(said)) Log.debug(said = message);
+      }
+      if (!reconnect) {
+        handler.down();
+        return;
+      }
+      try {
+        if (!closed) Thread.sleep(RETRY_MS);
+      } catch (InterruptedException e) {
+        return;
+      }
+    }
+  }
+
+  private void serve(InetSocketAddress to) throws IOException, GeneralSecurityException {
+    boolean told = false;
+    try (Socket open = new Socket()) {
+      open.setTcpNoDelay(true);
+      open.setSoTimeout(SILENCE_MS);
+      open.connect(to, 3000);
+      socket = open;
+      DataInputStream in = new DataInputStream(new java.io.BufferedInputStream(open.getInputStream(), 65_536));
+      DataOutputStream out = new DataOutputStream(new BufferedOutputStream(open.getOutputStream(), 65_536));
+      ByteBuffer challenge = read(in, null);
+      byte[] theirs = new byte[NONCE];
+      byte[] magic = new byte[MAGIC.length];
+      if (challenge.get() != Frame.CHALLENGE) throw new IOException("it does not speak the agent link");
+      challenge.get(magic);
+      if (!Arrays.equals(magic, MAGIC) || challenge.get() != VERSION) throw new IOException("it speaks another version of the agent link");
+      boolean keyed = challenge.get() != 0;
+      challenge.get(theirs);
+      if (keyed != (key != null)) throw new IOException(keyed ? "it asks for a key (SPARK_PROXY_KEY_FILE)" : "it has no key, and one is configured here");
+      byte[] ours = new byte[NONCE];
+      new SecureRandom().nextBytes(ours);
+      Signer outgoing = keyed ? new Signer(key, theirs, ours, "c") : null;
+      Signer incoming = keyed ? new Signer(key, theirs, ours, "s") : null;
+      Map<String, String> hello = handler.hello();
+      String secret = hello.remove("authSecret");
+      if (secret != null && keyed) hello.put("sealed.authSecret", seal(secret, theirs, ours));
+      write(out, new Frame(Frame.HELLO).raw(ours).map(hello).toBytes(), outgoing);
+      out.flush();
+      ByteBuffer welcome = read(in, incoming);
+      if (welcome.get() != Frame.WELCOME) throw new IOException("it refused: " + Frame.readString(welcome));
+      synchronized (queue) {
+        queue.clear();
+        waiting = 0;
+        up = true;
+      }
+      Thread writer = new Thread(() -> writeAll(out, outgoing, open), "spark-proxy-link-writer");
+      writer.setDaemon(true);
+      writer.start();
+      told = true;
+      handler.up(Frame.readMap(welcome));
+      while (true) {
+        ByteBuffer body = read(in, incoming);
+        int type = body.get();
+        if (type == Frame.PING) send(new Frame(Frame.PONG));
+        else handler.received(type, body);
+      }
+    } finally {
+      synchronized (queue) {
+        up = false;
+        queue.notifyAll();
+      }
+      if (told && reconnect) handler.down();
+    }
+  }
+
+  private void writeAll(DataOutputStream out, Signer signer, Socket open) {
+    try {
+      while (true) {
+        byte[] next;
+        synchronized (queue) {
+          next = queue.poll();
+          if (next == null) {
+            queue.notifyAll();
+          } else {
+            waiting -= next.length;
+          }
+        }
+        if (next != null) {
+          write(out, next, signer);
+          continue;
+        }
+        out.flush();
+        synchronized (queue) {
+          while (queue.isEmpty() && up && socket == open) queue.wait(1000);
+          if (!up || socket != open) return;
+        }
+      }
+    } catch (IOException | GeneralSecurityException e) {
+      Log.debug("writing: " + e);
+      closeSocket();
+    } catch (InterruptedException e) {
+      closeSocket();
+    }
+  }
+
+  private static void write(DataOutputStream out, byte[] body, Signer signer) throws IOException, GeneralSecurityException {
+    out.writeInt(body.length + (signer == null ? 0 : MAC_BYTES));
+    out.write(body);
+    if (signer != null) out.write(signer.sign(body, 0, body.length));
+  }
+
+  private static ByteBuffer read(DataInputStream in, Signer signer) throws IOException, GeneralSecurityException {
+    int length = in.readInt();
+    if (length < 1 || length > MAX_FRAME) throw new IOException("a frame of " + length + " bytes");
+    byte[] body = in.readNBytes(length);
+    if (body.length < length) throw new IOException("the other side closed it");
+    if (signer == null) return ByteBuffer.wrap(body);
+    int end = length - MAC_BYTES;
+    if (end < 1 || !MessageDigest.isEqual(signer.sign(body, 0, end), Arrays.copyOfRange(body, end, length))) throw new IOException("a frame is not signed with our key");
+    return ByteBuffer.wrap(body, 0, end);
+  }
+
+  /** A secret never travels in the clear: AES-256-GCM under a key of this connection; iv before, tag behind, base64. */
+  private String seal(String secret, byte[] theirs, byte[] ours) throws GeneralSecurityException {
+    byte[] iv = new byte[12];
+    new SecureRandom().nextBytes(iv);
+    Cipher cipher = Cipher.getInstance("AES/GCM/NoPadding");
+    cipher.init(Cipher.ENCRYPT_MODE, new SecretKeySpec(derive(key, "secret", theirs, ours), "AES"), new GCMParameterSpec(128, iv));
+    byte[] sealed = cipher.doFinal(secret.getBytes(StandardCharsets.UTF_8));
+    return Base64.getEncoder().encodeToString(ByteBuffer.allocate(iv.length + sealed.length).put(iv).put(sealed).array());
+  }
+
+  private static byte[] derive(byte[] key, String purpose, byte[] theirs, byte[] ours) throws GeneralSecurityException {
+    Mac mac = Mac.getInstance("HmacSHA256");
+    mac.init(new SecretKeySpec(key, "HmacSHA256"));
+    mac.update(("spark-proxy agent link " + purpose).getBytes(StandardCharsets.US_ASCII));
+    mac.update(theirs);
+    return mac.doFinal(ours);
+  }
+
+  /** HMAC-SHA256 over a counter and the frame, cut to 16 bytes, under a key of this connection and direction. */
+  private static final class Signer {
+    private final Mac mac = Mac.getInstance("HmacSHA256");
+    private long counter;
+
+    Signer(byte[] key, byte[] theirs, byte[] ours, String direction) throws GeneralSecurityException {
+      mac.init(new SecretKeySpec(derive(key, direction, theirs, ours), "HmacSHA256"));
+    }
+
+    byte[] sign(byte[] body, int from, int length) {
+      mac.update(ByteBuffer.allocate(8).putLong(0, counter++));
+      mac.update(body, from, length);
+      return Arrays.copyOf(mac.doFinal(), MAC_BYTES);
+    }
+  }
+}

@@ -1,0 +1,154 @@
+/** Spark's listener events, as the agent in a driver tells them. Times are milliseconds since the epoch, durations milliseconds. */
+
+export interface SparkJobStart {
+  readonly type: 'jobStart';
+  readonly jobId: number;
+  readonly time: number;
+  readonly stageIds: readonly number[];
+}
+
+export interface SparkJobEnd {
+  readonly type: 'jobEnd';
+  readonly jobId: number;
+  readonly time: number;
+  readonly succeeded: boolean;
+  /** Empty when it succeeded. */
+  readonly reason: string;
+}
+
+export interface SparkStage {
+  readonly type: 'stageSubmitted' | 'stageCompleted';
+  readonly stageId: number;
+  readonly attempt: number;
+  readonly name: string;
+  readonly tasks: number;
+  /** Why it failed; empty when it did not. */
+  readonly failureReason: string;
+}
+
+export interface SparkTaskStart {
+  readonly type: 'taskStart';
+  readonly taskId: number;
+  readonly stageId: number;
+  readonly stageAttempt: number;
+  readonly index: number;
+  readonly attempt: number;
+  readonly executorId: string;
+  readonly host: string;
+  readonly locality: string;
+  readonly speculative: boolean;
+}
+
+export interface SparkTaskEnd {
+  readonly type: 'taskEnd';
+  readonly taskId: number;
+  readonly stageId: number;
+  readonly stageAttempt: number;
+  readonly index: number;
+  readonly attempt: number;
+  readonly executorId: string;
+  readonly host: string;
+  /** Spark's: SUCCESS, FAILED, KILLED. */
+  readonly status: string;
+  readonly durationMs: number;
+  readonly runTimeMs: number;
+  readonly resultBytes: number;
+  /** Empty when it succeeded. */
+  readonly reason: string;
+}
+
+export interface SparkExecutorAdded {
+  readonly type: 'executorAdded';
+  readonly executorId: string;
+  readonly host: string;
+  readonly cores: number;
+  /** Started by a worker of spark-proxy. */
+  readonly external: boolean;
+}
+
+export interface SparkExecutorRemoved {
+  readonly type: 'executorRemoved';
+  readonly executorId: string;
+  readonly reason: string;
+}
+
+export interface SparkApplicationEnd {
+  readonly type: 'applicationEnd';
+  readonly time: number;
+}
+
+export type SparkEvent =
+  SparkJobStart | SparkJobEnd | SparkStage | SparkTaskStart | SparkTaskEnd | SparkExecutorAdded | SparkExecutorRemoved | SparkApplicationEnd;
+
+/** What the agent says of a captured task beside Spark's own events. */
+export type AgentEvent =
+  /** Spark heard from its executor, microseconds after it was captured. */
+  | { readonly type: 'started'; readonly taskId: number; readonly micros: number }
+  /** It was sent Spark's own way after all, to the same executor. */
+  | { readonly type: 'fallenBack'; readonly taskId: number; readonly executorId: string }
+  /** It went Spark's own way at once: the link was down. */
+  | { readonly type: 'direct'; readonly executorId: string };
+
+const number = (word: string | undefined): number => {
+  const value = Number(word);
+  return Number.isFinite(value) ? value : 0;
+};
+
+function stage(type: SparkStage['type'], words: readonly string[]): SparkStage {
+  const [stageId, attempt, name = '', tasks, failureReason = ''] = words;
+  return { type, stageId: number(stageId), attempt: number(attempt), name, tasks: number(tasks), failureReason };
+}
+
+const place = (words: readonly string[]) => {
+  const [taskId, stageId, stageAttempt, index, attempt, executorId = '', host = ''] = words;
+  return {
+    taskId: number(taskId),
+    stageId: number(stageId),
+    stageAttempt: number(stageAttempt),
+    index: number(index),
+    attempt: number(attempt),
+    executorId,
+    host,
+  };
+};
+
+/** Words of an event frame with their type; undefined: an event that this version does not know. */
+export function parseEvent(frame: readonly string[]): SparkEvent | AgentEvent | undefined {
+  const [type, ...words] = frame;
+  const [first = '', second = '', third = ''] = words;
+  switch (type) {
+    case 'jobStart':
+      return { type, jobId: number(first), time: number(second), stageIds: third === '' ? [] : third.split(',').map(Number) };
+    case 'jobEnd':
+      return { type, jobId: number(first), time: number(second), succeeded: third === '', reason: third };
+    case 'stageSubmitted':
+    case 'stageCompleted':
+      return stage(type, words);
+    case 'taskStart':
+      return { type, ...place(words), locality: words[7] ?? '', speculative: words[8] === 'true' };
+    case 'taskEnd':
+      return {
+        type,
+        ...place(words),
+        status: words[7] ?? '',
+        durationMs: number(words[8]),
+        runTimeMs: number(words[9]),
+        resultBytes: number(words[10]),
+        reason: words[11] ?? '',
+      };
+    case 'executorAdded':
+      return { type, executorId: first, host: second, cores: number(third), external: words[3] === 'true' };
+    case 'executorRemoved':
+      return { type, executorId: first, reason: second };
+    case 'applicationEnd':
+      return { type, time: number(first) };
+    case 'started':
+      return { type, taskId: number(first), micros: number(second) };
+    case 'fallenBack':
+      return { type, taskId: number(first), executorId: second };
+    case 'direct':
+      return { type, executorId: first };
+    default:
+      return undefined;
+  }
+}

@@ -1,0 +1,212 @@
+/** Frames of the agent link, big-endian as Java writes them; docs/agent-link.md is the reference. */
+import { createCipheriv, createDecipheriv, createHmac, randomBytes, timingSafeEqual, type Hmac } from 'node:crypto';
+import { sparkErrors } from './errors.ts';
+
+/** First byte of a frame. */
+export const FRAME = {
+  hello: 1,
+  executor: 2,
+  tasks: 3,
+  kill: 4,
+  choose: 5,
+  event: 6,
+  status: 7,
+  pong: 8,
+  challenge: 32,
+  welcome: 33,
+  mode: 34,
+  go: 35,
+  choice: 36,
+  fallback: 37,
+  stop: 38,
+  ping: 39,
+  killTask: 40,
+  run: 41,
+  refused: 42,
+} as const;
+
+export const LINK_MAGIC = 'SPXL';
+export const LINK_VERSION = 1;
+export const NONCE_BYTES = 16;
+export const MAC_BYTES = 16;
+/** Longest frame: Spark's own limit of a task (spark.rpc.message.maxSize) is 128 MiB. */
+export const MAX_FRAME_BYTES = 201_326_592;
+/** Longest first frame of a peer that has not shown that it may speak. */
+export const MAX_HELLO_BYTES = 262_144;
+
+const bad = (reason: string) => sparkErrors.MALFORMED_FRAME({ reason });
+
+/** A frame that is being written. */
+export class FrameWriter {
+  #buffer: Buffer;
+  #length = 0;
+
+  constructor(type: number, capacity = 256) {
+    this.#buffer = Buffer.allocUnsafe(capacity);
+    this.u8(type);
+  }
+
+  #room(bytes: number): number {
+    const at = this.#length;
+    this.#length += bytes;
+    if (this.#length > this.#buffer.length) {
+      const grown = Buffer.allocUnsafe(Math.max(this.#length, this.#buffer.length * 2));
+      this.#buffer.copy(grown, 0, 0, at);
+      this.#buffer = grown;
+    }
+    return at;
+  }
+
+  u8(value: number): this {
+    this.#buffer.writeUInt8(value, this.#room(1));
+    return this;
+  }
+
+  u32(value: number): this {
+    this.#buffer.writeInt32BE(value, this.#room(4));
+    return this;
+  }
+
+  u64(value: number): this {
+    this.#buffer.writeBigInt64BE(BigInt(value), this.#room(8));
+    return this;
+  }
+
+  bytes(value: Uint8Array): this {
+    this.u32(value.length);
+    return this.raw(value);
+  }
+
+  raw(value: Uint8Array): this {
+    this.#buffer.set(value, this.#room(value.length));
+    return this;
+  }
+
+  string(value: string): this {
+    return this.bytes(Buffer.from(value, 'utf8'));
+  }
+
+  map(values: Readonly<Record<string, string>>): this {
+    const entries = Object.entries(values);
+    this.u32(entries.length);
+    for (const [name, value] of entries) this.string(name).string(value);
+    return this;
+  }
+
+  finish(): Buffer {
+    return this.#buffer.subarray(0, this.#length);
+  }
+}
+
+/** Reads a body nobody vouches for: every length is checked against what is there. @throws SP_SPARK_MALFORMED_FRAME */
+export class FrameReader {
+  readonly #buffer: Buffer;
+  #at: number;
+
+  constructor(buffer: Buffer, at = 0) {
+    this.#buffer = buffer;
+    this.#at = at;
+  }
+
+  #take(bytes: number): number {
+    const at = this.#at;
+    if (bytes < 0 || at + bytes > this.#buffer.length) throw bad(`${bytes} bytes are named where ${this.#buffer.length - at} are left`);
+    this.#at = at + bytes;
+    return at;
+  }
+
+  u8(): number {
+    return this.#buffer.readUInt8(this.#take(1));
+  }
+
+  i32(): number {
+    return this.#buffer.readInt32BE(this.#take(4));
+  }
+
+  /** Ids and counts: within what a number holds exactly. */
+  u64(): number {
+    const value = Number(this.#buffer.readBigInt64BE(this.#take(8)));
+    if (!Number.isSafeInteger(value) || value < 0) throw bad(`a number is ${value}`);
+    return value;
+  }
+
+  /** How many items follow, each of at least `minBytes`. */
+  count(minBytes: number): number {
+    const count = this.i32();
+    if (count < 0 || count * minBytes > this.#buffer.length - this.#at)
+      throw bad(`${count} items are named where ${this.#buffer.length - this.#at} bytes are left`);
+    return count;
+  }
+
+  /** A view of the frame. */
+  bytes(): Buffer {
+    const length = this.i32();
+    const at = this.#take(length);
+    return this.#buffer.subarray(at, at + length);
+  }
+
+  raw(length: number): Buffer {
+    const at = this.#take(length);
+    return this.#buffer.subarray(at, at + length);
+  }
+
+  string(): string {
+    return this.bytes().toString('utf8');
+  }
+
+  strings(): string[] {
+    const values: string[] = [];
+    for (let left = this.count(4); left > 0; left--) values.push(this.string());
+    return values;
+  }
+
+  map(): Map<string, string> {
+    const values = new Map<string, string>();
+    for (let left = this.count(8); left > 0; left--) values.set(this.string(), this.string());
+    return values;
+  }
+}
+
+/**
+ * HMAC-SHA256 over a counter and the frame, cut to 16 bytes, under a key of this connection and direction
+ * (`c`: from the agent, `s`: to it). A frame that is repeated, left out or from another connection does not verify.
+ */
+export class FrameSigner {
+  readonly #key: Buffer;
+  #counter = 0n;
+
+  constructor(key: Uint8Array, serverNonce: Uint8Array, clientNonce: Uint8Array, direction: 'c' | 's') {
+    this.#key = derive(key, `spark-proxy agent link ${direction}`, serverNonce, clientNonce);
+  }
+
+  sign(body: Uint8Array): Buffer {
+    const counter = Buffer.allocUnsafe(8);
+    counter.writeBigUInt64BE(this.#counter++);
+    const mac: Hmac = createHmac('sha256', this.#key).update(counter).update(body);
+    return mac.digest().subarray(0, MAC_BYTES);
+  }
+
+  verifies(body: Uint8Array, mac: Uint8Array): boolean {
+    return timingSafeEqual(this.sign(body), mac);
+  }
+}
+
+function derive(key: Uint8Array, purpose: string, serverNonce: Uint8Array, clientNonce: Uint8Array): Buffer {
+  return createHmac('sha256', key).update(purpose, 'ascii').update(serverNonce).update(clientNonce).digest();
+}
+
+/** A secret of the hello, sealed for this connection: AES-256-GCM, iv before, tag behind, base64. */
+export function openSecret(sealed: string, key: Uint8Array, serverNonce: Uint8Array, clientNonce: Uint8Array): string {
+  const bytes = Buffer.from(sealed, 'base64');
+  if (bytes.length < 28) throw bad('a sealed secret is too short');
+  const decipher = createDecipheriv('aes-256-gcm', derive(key, 'spark-proxy agent link secret', serverNonce, clientNonce), bytes.subarray(0, 12));
+  decipher.setAuthTag(bytes.subarray(bytes.length - 16));
+  return Buffer.concat([decipher.update(bytes.subarray(12, bytes.length - 16)), decipher.final()]).toString('utf8');
+}
+
+/** The other half of `openSecret`; agents in Java have their own. */
+export function sealSecret(plain: string, key: Uint8Array, serverNonce: Uint8Array, clientNonce: Uint8Array): string {
+  const iv = randomBytes(12);
+  const cipher = createCipheriv('aes-256-gcm', derive(key, 'spark-proxy agent link secret', serverNonce, clientNonce), iv);
+  return Buffer.concat([iv, cipher.update(plain, 'utf8'), cipher.final(), cipher.getAuthTag()]).toString('base64');
+}

@@ -1,0 +1,251 @@
+/** The listening side of the agent link: in the dispatcher for drivers, in a worker for its executors. */
+import { randomBytes } from 'node:crypto';
+import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { systemClock, type Clock, type Timer } from '../core/clock.ts';
+import { SparkProxyError } from '../core/errors.ts';
+import type { Logger } from '../core/logger.ts';
+import { sparkErrors } from './errors.ts';
+import {
+  FRAME,
+  FrameReader,
+  FrameSigner,
+  FrameWriter,
+  LINK_MAGIC,
+  LINK_VERSION,
+  MAC_BYTES,
+  MAX_FRAME_BYTES,
+  MAX_HELLO_BYTES,
+  NONCE_BYTES,
+  openSecret,
+} from './frames.ts';
+
+/** An agent that has said who it is. */
+export interface LinkPeer {
+  readonly hello: ReadonlyMap<string, string>;
+  readonly remote: string;
+  /** Frames of one turn of the event loop leave in one write. */
+  send(frame: FrameWriter): void;
+  close(): void;
+}
+
+export interface LinkHandler {
+  frame(type: number, reader: FrameReader): void;
+  closed(): void;
+}
+
+export interface LinkServerOptions {
+  readonly host: string;
+  /** 0: any free port. */
+  readonly port: number;
+  /** With a key, both sides prove it and every frame is signed. */
+  readonly key?: Uint8Array | undefined;
+  readonly logger: Logger;
+  /** @defaultValue systemClock */
+  readonly clock?: Clock;
+  /** Somebody has said who it is: what it is welcomed with, and who hears its frames. What it throws is the refusal. */
+  accept(peer: LinkPeer): { readonly welcome: Readonly<Record<string, string>>; readonly handler: LinkHandler };
+}
+
+export interface LinkServer {
+  readonly host: string;
+  readonly port: number;
+  close(): Promise<void>;
+}
+
+const PING_MS = 2000;
+/** Silence after which a peer is gone; it answers each ping. A driver in a long garbage collection is silent for seconds. */
+const SILENCE_MS = 15_000;
+const HELLO_MS = 10_000;
+/** Connections that have not said who they are. */
+const MAX_STRANGERS = 256;
+
+/** @throws the error of listen, such as EADDRINUSE */
+export async function startLinkServer(options: LinkServerOptions): Promise<LinkServer> {
+  const peers = new Set<Connection>();
+  let strangers = 0;
+  const server: Server = createServer((socket) => {
+    if (strangers >= MAX_STRANGERS) {
+      socket.destroy();
+      return;
+    }
+    strangers++;
+    const connection = new Connection(socket, options, () => strangers--);
+    peers.add(connection);
+    socket.once('close', () => peers.delete(connection));
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(options.port, options.host, () => resolve());
+  });
+  server.on('error', (error) => options.logger.warn('the agent link', { error: error.message }));
+  return {
+    host: options.host,
+    port: (server.address() as AddressInfo).port,
+    close: async () => {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      for (const peer of peers) peer.close();
+      await closed;
+    },
+  };
+}
+
+class Connection implements LinkPeer {
+  hello: ReadonlyMap<string, string> = new Map();
+  readonly remote: string;
+  readonly #socket: Socket;
+  readonly #options: LinkServerOptions;
+  readonly #nonce = randomBytes(NONCE_BYTES);
+  readonly #timers: Timer[] = [];
+  #chunks: Buffer[] = [];
+  #have = 0;
+  /** Bytes of the frame that is awaited; -1: its length is. */
+  #need = -1;
+  #incoming: FrameSigner | undefined;
+  #outgoing: FrameSigner | undefined;
+  #handler: LinkHandler | undefined;
+  #lastHeard: number;
+  #corked = false;
+  #known: (() => void) | undefined;
+
+  constructor(socket: Socket, options: LinkServerOptions, known: () => void) {
+    this.#socket = socket;
+    this.#options = options;
+    this.#known = known;
+    this.remote = `${socket.remoteAddress ?? '?'}:${socket.remotePort ?? 0}`;
+    const clock = options.clock ?? systemClock;
+    this.#lastHeard = clock.now();
+    socket.setNoDelay(true);
+    socket.on('data', (chunk: Buffer) => {
+      this.#lastHeard = clock.now();
+      this.#receive(chunk);
+    });
+    socket.on('error', (error) => options.logger.debug('the agent link', { remote: this.remote, error: error.message }));
+    socket.once('close', () => {
+      for (const timer of this.#timers) timer.cancel();
+      this.#leaveStrangers();
+      this.#handler?.closed();
+      this.#handler = undefined;
+    });
+    this.#timers.push(clock.after(HELLO_MS, () => this.#handler === undefined && this.close(), { background: true }));
+    this.#timers.push(
+      clock.every(PING_MS, () => {
+        if (this.#handler === undefined) return;
+        if (clock.now() - this.#lastHeard > SILENCE_MS) {
+          options.logger.warn('an agent is silent; its link is closed', { remote: this.remote });
+          this.close();
+        } else this.send(new FrameWriter(FRAME.ping, 1));
+      }),
+    );
+    const challenge = new FrameWriter(FRAME.challenge).raw(Buffer.from(LINK_MAGIC, 'ascii')).u8(LINK_VERSION);
+    this.send(challenge.u8(options.key === undefined ? 0 : 1).raw(this.#nonce));
+  }
+
+  #leaveStrangers(): void {
+    this.#known?.();
+    this.#known = undefined;
+  }
+
+  send(frame: FrameWriter): void {
+    const socket = this.#socket;
+    if (socket.destroyed) return;
+    const body = frame.finish();
+    if (!this.#corked) {
+      this.#corked = true;
+      socket.cork();
+      setImmediate(() => {
+        this.#corked = false;
+        socket.uncork();
+      });
+    }
+    const length = Buffer.allocUnsafe(4);
+    length.writeUInt32BE(body.length + (this.#outgoing === undefined ? 0 : MAC_BYTES));
+    socket.write(length);
+    socket.write(body);
+    if (this.#outgoing !== undefined) socket.write(this.#outgoing.sign(body));
+  }
+
+  close(): void {
+    this.#socket.destroy();
+  }
+
+  #receive(chunk: Buffer): void {
+    this.#chunks.push(chunk);
+    this.#have += chunk.length;
+    try {
+      while (!this.#socket.destroyed) {
+        if (this.#need < 0) {
+          if (this.#have < 4) return;
+          this.#need = this.#take(4).readUInt32BE();
+          const limit = this.#handler === undefined ? MAX_HELLO_BYTES : MAX_FRAME_BYTES;
+          if (this.#need < 1 || this.#need > limit) throw sparkErrors.MALFORMED_FRAME({ reason: `it says that it has ${this.#need} bytes` });
+        }
+        if (this.#have < this.#need) return;
+        const frame = this.#take(this.#need);
+        this.#need = -1;
+        this.#frame(frame);
+      }
+    } catch (error) {
+      this.#options.logger.warn('an agent link was closed', { remote: this.remote, error: (error as Error).message });
+      this.close();
+    }
+  }
+
+  /** The first bytes of what has arrived; copied only where they lie in several chunks. */
+  #take(bytes: number): Buffer {
+    this.#have -= bytes;
+    const first = this.#chunks[0] as Buffer;
+    if (first.length >= bytes) {
+      if (first.length === bytes) this.#chunks.shift();
+      else this.#chunks[0] = first.subarray(bytes);
+      return first.subarray(0, bytes);
+    }
+    const all = Buffer.concat(this.#chunks);
+    this.#chunks = all.length === bytes ? [] : [all.subarray(bytes)];
+    return all.subarray(0, bytes);
+  }
+
+  #frame(frame: Buffer): void {
+    if (this.#handler === undefined) return this.#greet(frame);
+    const body = this.#verified(frame);
+    const type = body[0] as number;
+    if (type !== FRAME.pong) this.#handler.frame(type, new FrameReader(body, 1));
+  }
+
+  #verified(frame: Buffer): Buffer {
+    if (this.#incoming === undefined) return frame;
+    const body = frame.subarray(0, Math.max(0, frame.length - MAC_BYTES));
+    if (body.length === 0 || !this.#incoming.verifies(body, frame.subarray(body.length)))
+      throw sparkErrors.LINK_REFUSED({ remote: this.remote, reason: 'a frame is not signed with the key of this side' });
+    return body;
+  }
+
+  #greet(frame: Buffer): void {
+    const { key } = this.#options;
+    const reader = new FrameReader(frame, 1);
+    if (frame[0] !== FRAME.hello) throw sparkErrors.MALFORMED_FRAME({ reason: 'it is no hello' });
+    const nonce = Buffer.from(reader.raw(NONCE_BYTES));
+    if (key !== undefined) {
+      this.#incoming = new FrameSigner(key, this.#nonce, nonce, 'c');
+      this.#verified(frame);
+      this.#outgoing = new FrameSigner(key, this.#nonce, nonce, 's');
+    }
+    const hello = reader.map();
+    const sealed = hello.get('sealed.authSecret');
+    hello.delete('sealed.authSecret');
+    // A secret that came in the clear is not used: everyone may have read it.
+    hello.delete('authSecret');
+    if (sealed !== undefined && key !== undefined) hello.set('authSecret', openSecret(sealed, key, this.#nonce, nonce));
+    this.hello = hello;
+    try {
+      const { welcome, handler } = this.#options.accept(this);
+      this.#handler = handler;
+      this.send(new FrameWriter(FRAME.welcome).map(welcome));
+      this.#leaveStrangers();
+    } catch (error) {
+      const reason = SparkProxyError.is(error) ? error.message : 'a defect in the dispatcher';
+      this.send(new FrameWriter(FRAME.refused).string(reason));
+      this.#options.logger.warn('an agent was refused', { remote: this.remote, error: (error as Error).message });
+      setImmediate(() => this.#socket.end());
+    }
+  }
+}

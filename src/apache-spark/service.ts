@@ -1,0 +1,266 @@
+/** The agent link of a dispatcher: Spark applications become applications of the dispatcher. */
+import { systemClock, type Clock, type Timer } from '../core/clock.ts';
+import { createLogger, type Logger } from '../core/logger.ts';
+import { version } from '../core/version.ts';
+import type { DispatcherListener } from '../dispatcher/contract.ts';
+import type { ApplicationProfile } from '../protocol/application.ts';
+import type { Announcement, RegisterCenter, Registration } from '../registry/contract.ts';
+import type { HostSelector } from '../selectors/contract.ts';
+import { settingsOf, sparkLabels } from './announcement.ts';
+import { SparkApplication, type SparkApplicationInfo, type SparkPort, type SparkWorkers } from './application.ts';
+import { sparkErrors } from './errors.ts';
+import type { SparkEvent } from './events.ts';
+import { startLinkServer, type LinkHandler, type LinkPeer, type LinkServer } from './link-server.ts';
+import { SPARK_KIND } from './placement.ts';
+import { fittingVersion, parseVersionsLabel, VERSIONS_LABEL } from './versions.ts';
+
+export interface AgentServiceOptions {
+  /** @defaultValue 127.0.0.1 */
+  readonly host?: string;
+  /** 0: any free port. */
+  readonly port: number;
+  /** The cluster key. @defaultValue none: whoever reaches the port may speak */
+  readonly key?: Uint8Array | undefined;
+  /** Gives an application its way into the dispatcher. */
+  readonly attach: (profile: ApplicationProfile, listener: DispatcherListener) => SparkPort;
+  readonly registry: RegisterCenter;
+  /** Chooses workers; the dispatcher itself must have it wrapped by `pinSparkTasks`. */
+  readonly selector: HostSelector;
+  /** Id of the dispatcher, for logs of the drivers. */
+  readonly dispatcher?: string;
+  /** Spark's authentication secret, sealed for workers. @defaultValue it is not announced */
+  readonly seal?: ((secret: string, application: string) => string) | undefined;
+  /** Captured and not heard of for so long: sent Spark's own way, milliseconds. @defaultValue 10000 */
+  readonly deliverMs?: number;
+  /** How long a new context waits for its external executors, milliseconds. @defaultValue 30000 */
+  readonly registerMs?: number;
+  /** Workers that are about to come, beside those that are there. @defaultValue 0 */
+  readonly expectedWorkers?: number;
+  /** How long an application is kept whose link broke, milliseconds. @defaultValue 60000 */
+  readonly lingerMs?: number;
+  readonly onEvent?: (application: string, event: SparkEvent) => void;
+  readonly clock?: Clock;
+  readonly logger?: Logger;
+}
+
+export interface AgentService {
+  /** `host:port` for `spark.proxy.dispatcher`. */
+  readonly address: string;
+  /** Applications that are linked, and those that ended lately. */
+  applications(): readonly SparkApplicationInfo[];
+  /** SparkContext.stop from outside. False: no such application is linked. An application is named by its id or run id. */
+  stop(application: string, reason: string): boolean;
+  killTask(application: string, taskId: number, reason: string): boolean;
+  /** `reschedule.dst.executor`, live: of one application, or of all and those to come. */
+  setMode(mode: 'external' | 'internal', application?: string): void;
+  close(): Promise<void>;
+}
+
+/** Ended applications that are still told of. */
+const MAX_ENDED = 64;
+
+/** @throws the error of listen */
+export async function startAgentService(options: AgentServiceOptions): Promise<AgentService> {
+  const service = new Agents(options);
+  await service.open();
+  return service;
+}
+
+interface Entry {
+  readonly application: SparkApplication;
+  announcement: Announcement | undefined;
+  lingering: Timer | undefined;
+}
+
+class Agents implements AgentService, SparkWorkers {
+  readonly #options: AgentServiceOptions;
+  readonly #clock: Clock;
+  readonly #logger: Logger;
+  readonly #entries = new Map<string, Entry>();
+  readonly #ended: SparkApplicationInfo[] = [];
+  readonly #workers = new Map<string, Registration>();
+  #server: LinkServer | undefined;
+  #unwatch: (() => void) | undefined;
+  #mode: 'external' | 'internal' | undefined;
+  version = 0;
+
+  constructor(options: AgentServiceOptions) {
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    this.#logger = options.logger ?? createLogger('apache-spark');
+  }
+
+  async open(): Promise<void> {
+    this.#unwatch = await this.#options.registry.watch('worker', (event) => {
+      if (event.type === 'joined' && event.entry.kinds.includes(SPARK_KIND)) this.#workers.set(event.entry.id, event.entry);
+      else if (event.type !== 'left' || !this.#workers.delete(event.id)) return;
+      this.version++;
+      for (const { application } of this.#entries.values()) application.workersChanged();
+    });
+    const { host = '127.0.0.1', port, key } = this.#options;
+    this.#server = await startLinkServer({ host, port, key, logger: this.#logger, clock: this.#clock, accept: (peer) => this.#accept(peer) });
+  }
+
+  get address(): string {
+    return `${this.#server?.host ?? ''}:${this.#server?.port ?? 0}`;
+  }
+
+  get(workerId: string): Registration | undefined {
+    return this.#workers.get(workerId);
+  }
+
+  fitting(sparkVersion: string, scalaVersion: string): readonly Registration[] {
+    return [...this.#workers.values()].filter(
+      (worker) => fittingVersion(parseVersionsLabel(worker.labels[VERSIONS_LABEL]), sparkVersion, scalaVersion) !== undefined,
+    );
+  }
+
+  #accept(peer: LinkPeer): { welcome: Record<string, string>; handler: LinkHandler } {
+    const { hello, remote } = peer;
+    const [role, runId, sparkId] = [hello.get('role'), hello.get('runId'), hello.get('applicationId')];
+    if (role !== 'driver' || !runId || !sparkId) throw sparkErrors.LINK_REFUSED({ remote, reason: 'it is no driver that says its run id and application' });
+    for (const known of this.#entries.values()) {
+      if (known.application.hello.get('runId') !== runId) continue;
+      known.lingering?.cancel();
+      known.lingering = undefined;
+      known.application.relink(peer);
+      this.#logger.info('a driver is back', { application: known.application.id });
+      return this.#welcome(known, peer);
+    }
+    const id = this.#entries.has(sparkId) ? `${sparkId}.${runId.slice(0, 8)}` : sparkId;
+    const { registerMs = 30_000, deliverMs = 10_000, expectedWorkers = 0, onEvent } = this.#options;
+    const entry: Entry = {
+      announcement: undefined,
+      lingering: undefined,
+      application: new SparkApplication(peer, {
+        id,
+        clock: this.#clock,
+        logger: this.#logger,
+        workers: this,
+        selector: this.#options.selector,
+        attach: (listener) => this.#options.attach({ application: id }, listener),
+        deliverMs,
+        registerMs,
+        expectedWorkers,
+        onEvent,
+        onActivity: (jobs) => entry.announcement?.update({ running: jobs, queued: 0, draining: false }),
+      }),
+    };
+    this.#entries.set(id, entry);
+    this.#logger.info('a Spark application', { application: id, name: hello.get('name'), version: hello.get('sparkVersion'), remote });
+    void this.#announce(entry);
+    return this.#welcome(entry, peer);
+  }
+
+  #welcome(entry: Entry, peer: LinkPeer): { welcome: Record<string, string>; handler: LinkHandler } {
+    const { application } = entry;
+    const welcome = { application: application.id, dispatcher: this.#options.dispatcher ?? '', version };
+    if (this.#mode !== undefined) {
+      const mode = this.#mode;
+      this.#clock.after(0, () => application.setMode(mode), { background: true });
+    }
+    let current = true;
+    const handler: LinkHandler = {
+      frame: (type, reader) => current && application.frame(type, reader),
+      closed: () => {
+        current = false;
+        if (application.peer !== peer) return;
+        application.closed();
+        entry.lingering = this.#clock.after(this.#options.lingerMs ?? 60_000, () => this.#end(entry, 'its driver does not come back'), { background: true });
+        if (application.finished) this.#end(entry, 'it has ended');
+      },
+    };
+    return { welcome, handler };
+  }
+
+  async #announce(entry: Entry): Promise<void> {
+    const { application } = entry;
+    const { hello, id } = application;
+    const say = (name: string): string => hello.get(name) ?? '';
+    const secret = hello.get('authSecret');
+    const authenticated = hello.get('authenticated') === 'true';
+    if (authenticated && (secret === undefined || this.#options.seal === undefined)) this.#logger.error(sparkErrors.NO_SECRET({ application: id }).message);
+    const labels = sparkLabels({
+      application: id,
+      sparkId: say('applicationId'),
+      driverUrl: say('driverUrl'),
+      sparkVersion: say('sparkVersion'),
+      scalaVersion: say('scalaVersion'),
+      mode: application.mode,
+      settings: settingsOf(hello),
+      sealedSecret: secret === undefined ? '' : (this.#options.seal?.(secret, id) ?? ''),
+      authenticated,
+    });
+    labels['name'] = say('name');
+    labels['run.id'] = say('runId');
+    const registration: Registration = {
+      kind: 'application',
+      id,
+      host: say('host'),
+      pid: Number(say('pid')) || 0,
+      version,
+      slots: 0,
+      kinds: [SPARK_KIND],
+      labels,
+      queue: '',
+    };
+    try {
+      entry.announcement = await this.#options.registry.announce(registration);
+      // Its driver ended meanwhile.
+      if (!this.#entries.has(id)) await entry.announcement.leave();
+    } catch (error) {
+      this.#logger.error('an application could not be announced', { application: id, error: (error as Error).message });
+    }
+  }
+
+  #end(entry: Entry, reason: string): void {
+    const { application } = entry;
+    if (this.#entries.get(application.id) !== entry) return;
+    this.#entries.delete(application.id);
+    entry.lingering?.cancel();
+    this.#ended.push({ ...application.info(), linked: false, executors: [] });
+    if (this.#ended.length > MAX_ENDED) this.#ended.shift();
+    application.end(reason);
+    this.#logger.info('a Spark application is over', { application: application.id, reason });
+    entry.announcement?.leave().catch((error: unknown) => this.#logger.debug('while leaving', { error: (error as Error).message }));
+  }
+
+  #find(name: string): SparkApplication | undefined {
+    const entry = this.#entries.get(name) ?? [...this.#entries.values()].find(({ application }) => application.hello.get('runId') === name);
+    return entry?.application.linked === true ? entry.application : undefined;
+  }
+
+  applications(): readonly SparkApplicationInfo[] {
+    return [...[...this.#entries.values()].map(({ application }) => application.info()), ...this.#ended];
+  }
+
+  stop(name: string, reason: string): boolean {
+    const application = this.#find(name);
+    application?.stop(reason);
+    return application !== undefined;
+  }
+
+  killTask(name: string, taskId: number, reason: string): boolean {
+    const application = this.#find(name);
+    application?.killTask(taskId, reason);
+    return application !== undefined;
+  }
+
+  setMode(mode: 'external' | 'internal', name?: string): void {
+    if (name === undefined) {
+      this.#mode = mode;
+      for (const { application } of this.#entries.values()) application.setMode(mode);
+    } else this.#find(name)?.setMode(mode);
+  }
+
+  async close(): Promise<void> {
+    this.#unwatch?.();
+    await this.#server?.close();
+    for (const entry of this.#entries.values()) {
+      this.#entries.delete(entry.application.id);
+      entry.lingering?.cancel();
+      entry.application.end('the dispatcher ends');
+      await entry.announcement?.leave().catch((error: unknown) => this.#logger.debug('while leaving', { error: (error as Error).message }));
+    }
+  }
+}

@@ -1,0 +1,276 @@
+/** Runs tasks of Apache Spark on a worker: one executor an application, started when the application is announced. */
+import { randomBytes } from 'node:crypto';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { systemClock, type Clock, type Timer } from '../core/clock.ts';
+import { printable, SparkProxyError } from '../core/errors.ts';
+import { createLogger, type Logger } from '../core/logger.ts';
+import type { TaskDescription } from '../protocol/task.ts';
+import type { Load, RegistryEvent } from '../registry/contract.ts';
+import type { TaskRunner } from '../worker/contract.ts';
+import { readSparkLabels, type SparkAsk } from './announcement.ts';
+import { sparkErrors } from './errors.ts';
+import { agentJar, executorCommand, executorMemory } from './executor-command.ts';
+import { ExecutorProcess } from './executor-process.ts';
+import { startLinkServer, type LinkHandler, type LinkPeer, type LinkServer } from './link-server.ts';
+import { SPARK_KIND } from './placement.ts';
+import { fittingVersion, versionsLabel, type SparkInstallation } from './versions.ts';
+
+export interface SparkRunnerOptions {
+  readonly workerId: string;
+  /** Cores an executor has; the worker's slots. */
+  readonly slots: number;
+  /** Memory of all executors of this worker, MiB. */
+  readonly memoryMiB: number;
+  /** Under which drivers and other executors reach this machine. */
+  readonly host: string;
+  readonly directory: string;
+  readonly installations: readonly SparkInstallation[];
+  /** An executor whose application has no job for so long ends; the next job starts another. 0: never. Milliseconds. */
+  readonly idleMs: number;
+  /** Opens a secret that the dispatcher sealed. @defaultValue applications with spark.authenticate are refused */
+  readonly unseal?: ((sealed: string, application: string) => string) | undefined;
+  /** More options for the JVM of executors. */
+  readonly javaOptions?: readonly string[];
+  /** @defaultValue agentJar() */
+  readonly agent?: string;
+  readonly clock?: Clock;
+  readonly logger?: Logger;
+}
+
+export interface SparkRunner extends TaskRunner {
+  /** For the worker's registration: the versions it has. */
+  readonly label: string;
+  /** Applications come, say how busy they are, and go. */
+  applicationEvent(event: RegistryEvent): void;
+  /** Its executors now. */
+  executors(): readonly { readonly application: string; readonly executorId: string; readonly pid: number | undefined; readonly tasks: number }[];
+}
+
+interface Entry {
+  readonly ask: SparkAsk;
+  executor: ExecutorProcess | undefined;
+  token: string;
+  /** MiB it holds while it runs. */
+  holds: number;
+  activeJobs: number;
+  failures: number;
+  startedAt: number;
+  retry: Timer | undefined;
+  idle: Timer | undefined;
+}
+
+const MIN_BACKOFF_MS = 500;
+const MAX_BACKOFF_MS = 30_000;
+/** An executor that ran for so long is forgiven earlier failures. */
+const HEALTHY_MS = 60_000;
+/** Ids that Spark's own executors never reach and that fit its int. */
+const FIRST_ID = 900_000_001;
+const IDS = 1_000_000_000;
+
+/** @throws SP_SPARK_NO_AGENT; the error of listen */
+export async function createSparkRunner(options: SparkRunnerOptions): Promise<SparkRunner> {
+  const runner = new Runner(options, options.agent ?? agentJar());
+  await runner.open();
+  return runner;
+}
+
+class Runner implements SparkRunner {
+  readonly kind = SPARK_KIND;
+  readonly label: string;
+  readonly #options: SparkRunnerOptions;
+  readonly #agent: string;
+  readonly #clock: Clock;
+  readonly #logger: Logger;
+  readonly #entries = new Map<string, Entry>();
+  readonly #byExecutor = new Map<string, ExecutorProcess>();
+  readonly #stopping = new Set<Promise<void>>();
+  #link: LinkServer | undefined;
+  #closed = false;
+
+  constructor(options: SparkRunnerOptions, agent: string) {
+    this.#options = options;
+    this.#agent = agent;
+    this.#clock = options.clock ?? systemClock;
+    this.#logger = options.logger ?? createLogger('spark-runner');
+    this.label = versionsLabel(options.installations);
+  }
+
+  async open(): Promise<void> {
+    this.#link = await startLinkServer({ host: '127.0.0.1', port: 0, logger: this.#logger, clock: this.#clock, accept: (peer) => this.#accept(peer) });
+  }
+
+  #accept(peer: LinkPeer): { welcome: Record<string, string>; handler: LinkHandler } {
+    const { hello, remote } = peer;
+    const executorId = hello.get('executorId') ?? '';
+    for (const { executor, token } of this.#entries.values()) {
+      if (executor?.executorId !== executorId || token !== hello.get('token')) continue;
+      executor.linked(peer);
+      return { welcome: { executor: executorId }, handler: executor };
+    }
+    throw sparkErrors.LINK_REFUSED({ remote, reason: 'no executor of this worker shows that token' });
+  }
+
+  run(task: TaskDescription): Promise<Uint8Array> {
+    const executor = this.#byExecutor.get(task.executorId);
+    return executor === undefined ? Promise.reject(sparkErrors.EXECUTOR_GONE({ executor: task.executorId, name: task.name })) : executor.run(task);
+  }
+
+  kill(task: TaskDescription, reason: string): void {
+    this.#byExecutor.get(task.executorId)?.kill(task, reason);
+  }
+
+  executors() {
+    return [...this.#byExecutor.values()].map(({ application, executorId, pid, tasks }) => ({ application, executorId, pid, tasks }));
+  }
+
+  applicationEvent(event: RegistryEvent): void {
+    if (this.#closed) return;
+    if (event.type === 'joined') {
+      const ask = readSparkLabels(event.entry);
+      if (ask === undefined || this.#entries.has(ask.application)) return;
+      const entry: Entry = { ask, executor: undefined, token: '', holds: 0, activeJobs: 0, failures: 0, startedAt: 0, retry: undefined, idle: undefined };
+      this.#entries.set(ask.application, entry);
+      if (ask.mode === 'external') this.#start(entry);
+      this.#activity(entry, event.load);
+    } else {
+      const entry = this.#entries.get(event.id);
+      if (entry === undefined) return;
+      if (event.type === 'beat') this.#activity(entry, event.load);
+      else this.#end(entry);
+    }
+  }
+
+  #activity(entry: Entry, load: Load): void {
+    entry.activeJobs = load.running;
+    const { idleMs } = this.#options;
+    if (load.running > 0) {
+      entry.idle?.cancel();
+      entry.idle = undefined;
+      if (entry.executor === undefined && entry.retry === undefined && entry.ask.mode === 'external') this.#start(entry);
+    } else if (entry.executor !== undefined && entry.idle === undefined && idleMs > 0) {
+      entry.idle = this.#clock.after(
+        idleMs,
+        () => {
+          entry.idle = undefined;
+          if (entry.activeJobs === 0 && entry.executor?.tasks === 0) this.#stop(entry, 'its application idles');
+        },
+        { background: true },
+      );
+    }
+  }
+
+  #start(entry: Entry): void {
+    const { ask } = entry;
+    entry.retry?.cancel();
+    entry.retry = undefined;
+    let executor: ExecutorProcess;
+    try {
+      executor = this.#launch(entry);
+    } catch (error) {
+      this.#logger.error('an executor cannot be started', { application: ask.application, error: (error as Error).message });
+      // Memory may become free; a version or secret that is missing stays missing.
+      if (SparkProxyError.is(error) && error.code === 'SP_SPARK_NO_MEMORY') this.#retryLater(entry, MAX_BACKOFF_MS);
+      return;
+    }
+    entry.executor = executor;
+    this.#byExecutor.set(executor.executorId, executor);
+    this.#logger.info('an executor starts', { application: ask.application, executor: executor.executorId, pid: executor.pid });
+  }
+
+  /** @throws SP_SPARK_NO_VERSION, SP_SPARK_NO_MEMORY, SP_SPARK_NO_SECRET */
+  #launch(entry: Entry): ExecutorProcess {
+    const { ask } = entry;
+    const { installations, workerId, host, slots, unseal, javaOptions = [] } = this.#options;
+    const spark = fittingVersion(installations, ask.sparkVersion, ask.scalaVersion);
+    if (spark === undefined) throw sparkErrors.NO_VERSION({ wanted: `${ask.sparkVersion} (Scala ${ask.scalaVersion})`, known: this.label || 'none' });
+    const { totalMiB } = executorMemory(ask.settings);
+    this.#makeRoom(entry, totalMiB);
+    let secret: string | undefined;
+    if (ask.authenticated) {
+      if (ask.sealedSecret === '' || unseal === undefined) throw sparkErrors.NO_SECRET({ application: ask.application });
+      secret = unseal(ask.sealedSecret, ask.application);
+    }
+    const executorId = String(FIRST_ID + (randomBytes(4).readUInt32BE() % IDS));
+    const token = randomBytes(16).toString('hex');
+    const directory = this.#directory(ask, executorId);
+    entry.token = token;
+    entry.holds = totalMiB;
+    entry.startedAt = this.#clock.now();
+    const link = `127.0.0.1:${this.#link?.port ?? 0}`;
+    const command = executorCommand({ ask, spark, executorId, workerId, host, cores: slots, directory, link, token, secret, agent: this.#agent, javaOptions });
+    const executor = new ExecutorProcess({
+      executorId,
+      application: ask.application,
+      command,
+      directory,
+      clock: this.#clock,
+      onExit: (expected, why) => this.#exited(entry, executor, directory, expected, why),
+    });
+    return executor;
+  }
+
+  #directory(ask: SparkAsk, executorId: string): string {
+    return join(this.#options.directory, ask.application.replaceAll(/[^\w.-]/g, '_'), executorId);
+  }
+
+  /** Idle executors of other applications make room; what works does not. @throws SP_SPARK_NO_MEMORY */
+  #makeRoom(wanting: Entry, needed: number): void {
+    const { memoryMiB } = this.#options;
+    let free = memoryMiB;
+    for (const { holds } of this.#entries.values()) free -= holds;
+    if (free >= needed) return;
+    const idle = [...this.#entries.values()].filter((one) => one !== wanting && one.executor !== undefined && one.activeJobs === 0 && one.executor.tasks === 0);
+    for (const one of idle) {
+      if (free >= needed) break;
+      free += one.holds;
+      this.#stop(one, 'another application needs its memory');
+    }
+    if (free < needed) throw sparkErrors.NO_MEMORY({ application: wanting.ask.application, needed, free: Math.max(0, free) });
+  }
+
+  #exited(entry: Entry, executor: ExecutorProcess, directory: string, expected: boolean, why: string): void {
+    const { ask } = entry;
+    this.#byExecutor.delete(executor.executorId);
+    if (!expected)
+      this.#logger.warn('an executor is gone', { application: ask.application, executor: executor.executorId, why, log: printable(executor.tail(), 2000) });
+    void rm(directory, { recursive: true, force: true });
+    if (entry.executor !== executor) return;
+    entry.executor = undefined;
+    entry.holds = 0;
+    if (expected || this.#closed || this.#entries.get(ask.application) !== entry) return;
+    if (this.#clock.now() - entry.startedAt > HEALTHY_MS) entry.failures = 0;
+    this.#retryLater(entry, Math.min(MAX_BACKOFF_MS, MIN_BACKOFF_MS * 2 ** entry.failures++));
+  }
+
+  #retryLater(entry: Entry, ms: number): void {
+    entry.retry?.cancel();
+    entry.retry = this.#clock.after(ms, () => this.#start(entry), { background: true });
+  }
+
+  #stop(entry: Entry, reason: string): void {
+    const { executor } = entry;
+    if (executor === undefined) return;
+    this.#logger.info('an executor is stopped', { application: entry.ask.application, executor: executor.executorId, reason });
+    entry.executor = undefined;
+    entry.holds = 0;
+    const stopping = executor.stop().finally(() => this.#stopping.delete(stopping));
+    this.#stopping.add(stopping);
+  }
+
+  #end(entry: Entry): void {
+    this.#entries.delete(entry.ask.application);
+    entry.retry?.cancel();
+    entry.idle?.cancel();
+    this.#stop(entry, 'its application has ended');
+    const directory = join(this.#directory(entry.ask, ''), '.');
+    void Promise.allSettled(this.#stopping).then(() => rm(directory, { recursive: true, force: true }));
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const entry of this.#entries.values()) this.#end(entry);
+    await Promise.allSettled(this.#stopping);
+    await this.#link?.close();
+  }
+}
