@@ -93,6 +93,6 @@ export interface OrderView {
   profile(application: string): ResolvedProfile | undefined;
   /** Milliseconds of work from the begin of this stage to the end of its job; 0 when nothing is known. */
   rank(application: string, stageId: number): number;
-  /** Changes with every change of a stage graph. */
-  readonly graphVersion: number;
+  /** Changes with every change of a profile or stage graph. */
+  readonly version: number;
 }

@@ -27,5 +27,6 @@ export const dispatcherErrors = defineErrors('DISPATCHER', {
   BAD_OPTION: ['dispatcher option {option} is {value}: {reason}', 'Correct the option.'],
   BAD_PROFILE: ['application {application} asks for {field} = {value}: {reason}', 'Correct the profile of the application.'],
   BAD_STAGE: ['stage {stageId} cannot be part of the graph: {reason}', 'This is a defect of the scheduler that says so: please report it with this text.'],
+  UNKNOWN_ORDER: ['there is no order of tasks named "{name}"', 'choose one of {known}'],
   CLOSED: ['the dispatcher is closed', 'Tasks must be submitted before it is closed.'],
 });

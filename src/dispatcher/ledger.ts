@@ -15,7 +15,7 @@ export class TaskLedger implements OrderView {
   readonly #base: number;
   #sequence = 0;
   #live = 0;
-  graphVersion = 0;
+  version = 0;
 
   constructor(fenceLimit: number, defaults: ProfileDefaults, base: number) {
     this.#fence = new FenceMemory(fenceLimit);
@@ -46,12 +46,13 @@ export class TaskLedger implements OrderView {
     const application = this.#open(profile.application);
     application.profile = resolved;
     application.announced = true;
+    this.version++;
     return application;
   }
 
   /** The application whose stage graph is to change. */
   changeStages(id: string): ApplicationEntry {
-    this.graphVersion++;
+    this.version++;
     return this.#open(id);
   }
 
@@ -65,7 +66,7 @@ export class TaskLedger implements OrderView {
     application.announced = false;
     application.profile = resolveProfile({ application: application.id }, this.#defaults);
     application.stages.clear();
-    this.graphVersion++;
+    this.version++;
     if (application.idle) this.#applications.delete(application.id);
   }
 

@@ -31,8 +31,13 @@ export interface TaskOrder<T extends WaitingTask = WaitingTask> {
   released?(task: T): void;
 }
 
+export interface FifoOrder<T extends WaitingTask> extends TaskOrder<T> {
+  /** The next one, which stays. */
+  readonly first: T | undefined;
+}
+
 /** First submitted, first out: a list linked through the tasks themselves, so that removal is O(1) and nothing is moved. */
-export function fifoOrder<T extends WaitingTask>(): TaskOrder<T> {
+export function fifoOrder<T extends WaitingTask>(): FifoOrder<T> {
   let first: WaitingTask | undefined;
   let last: WaitingTask | undefined;
   let size = 0;
@@ -59,6 +64,9 @@ export function fifoOrder<T extends WaitingTask>(): TaskOrder<T> {
   return {
     get size() {
       return size;
+    },
+    get first() {
+      return first as T | undefined;
     },
     add: (task) => insert(task, last, undefined),
     putBack(task) {
