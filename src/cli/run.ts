@@ -63,7 +63,7 @@ Runs FILE under Node with spark-proxy's preload: TypeScript as it is, closures t
       --internal       run all tasks inside (reschedule.dst.executor=internal)
       --external       run tasks on workers (the default; inside while there is none)
       --url URL        transport, such as tcp://127.0.0.1:7077 (port 0: any)
-      --selector NAME  RANDOM, ROUND_ROBIN, LEAST_LOADED
+      --selector NAME  RANDOM, ROUND_ROBIN, LEAST_LOADED, POWER_OF_TWO, PULL, CONSISTENT_HASH, LOCALITY, ./module.js
       --progress       a progress line per stage
       --summary        where tasks ran, when the context stops
       --conf KEY=VALUE any setting (see spark-proxy conf); may be repeated

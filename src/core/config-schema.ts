@@ -33,6 +33,15 @@ const oneOf = <const T extends readonly [string, ...string[]]>(...names: T): z.Z
 
 const text = z.string();
 
+const SELECTOR = '(RANDOM|ROUND_ROBIN|LEAST_LOADED|POWER_OF_TWO|PULL|CONSISTENT_HASH)';
+/** A selector of src/selectors, or a module: a path or a package, in lower case so that a misspelt name is not taken for one. */
+const selectorName = z
+  .string()
+  .regex(
+    new RegExp(`^(LOCALITY|(LOCALITY:)?(${SELECTOR}|\\.{1,2}/.+|/.+|file:.+|@?[a-z0-9][\\w.-]*(/[\\w.-]+)*))$`),
+    'expected RANDOM, ROUND_ROBIN, LEAST_LOADED, POWER_OF_TWO, PULL, CONSISTENT_HASH, LOCALITY, LOCALITY:<one of them>, a path such as ./my-selector.js or a package',
+  );
+
 /** Schemes of src/transports; a new transport is named here too, so that a wrong URL is refused where it is written. */
 const TRANSPORT_SCHEMES = ['tcp:', 'tcps:', 'memory:', 'redis:', 'rediss:', 'amqp:', 'amqps:'];
 const transportUrl = text.refine((url) => URL.canParse(url) && TRANSPORT_SCHEMES.includes(new URL(url).protocol), {
@@ -59,7 +68,17 @@ export const CONFIG_KEYS = {
     'external',
     'Where captured tasks run: `external` workers (inside while none is registered), or `internal`: always inside.',
   ),
-  'host.selector': key(oneOf('RANDOM', 'ROUND_ROBIN', 'LEAST_LOADED'), 'RANDOM', 'How a worker is chosen: RANDOM, ROUND_ROBIN, LEAST_LOADED.'),
+  'host.selector': key(
+    selectorName,
+    'RANDOM',
+    "How a worker is chosen: RANDOM, ROUND_ROBIN, LEAST_LOADED, POWER_OF_TWO, PULL, CONSISTENT_HASH, LOCALITY (over RANDOM; `LOCALITY:PULL` over another), or a module of one's own: `./my-selector.js`, `my-package`.",
+  ),
+  'spark.locality.wait': key(duration, '3s', 'LOCALITY: how long a task waits for the worker that holds its input, and then as long for its machine.'),
+  'dispatch.order': key(
+    oneOf('FIFO', 'FAIR', 'PRIORITY', 'CRITICAL_PATH'),
+    'FIFO',
+    'Which waiting task goes next: FIFO, FAIR (pools as in Spark), PRIORITY (of applications), CRITICAL_PATH (most work from its stage to the end of the job).',
+  ),
   'transport.url': key(
     transportUrl,
     undefined,

@@ -8,6 +8,7 @@ import { createLogger } from '../core/logger.ts';
 import { makeTemporaryDirectory, removeTemporaryDirectory } from '../core/temporary.ts';
 import { version } from '../core/version.ts';
 import type { Dispatcher, DispatcherListener, DispatcherStats } from '../dispatcher/contract.ts';
+import { orderFactory } from '../dispatcher/orders.ts';
 import { createDispatcher } from '../dispatcher/service.ts';
 import { encodeFailure } from '../protocol/failure.ts';
 import type { StatusUpdate, TaskDescription } from '../protocol/task.ts';
@@ -15,7 +16,7 @@ import type { RegisterCenter } from '../registry/contract.ts';
 import { createRegisterCenter } from '../registry/index.ts';
 import type { WorkerOffer } from '../scheduler/backend.ts';
 import type { SparkContext } from '../scheduler/spark-context.ts';
-import { createSelector } from '../selectors/index.ts';
+import { loadSelector } from '../selectors/index.ts';
 import type { Transport } from '../transports/contract.ts';
 import { connectTransport } from '../transports/index.ts';
 import { reachableHost } from '../transports/reachable.ts';
@@ -92,7 +93,8 @@ export class RescheduleSession implements DispatcherListener {
       );
     }
     try {
-      const selector = createSelector(configuration.get('host.selector'), { random: Math.random });
+      const wait = configuration.get('spark.locality.wait');
+      const selector = await loadSelector(configuration.get('host.selector'), { locality: { processMs: wait, nodeMs: wait } });
       this.#transport = await connectTransport(url, { role: configuration.get('transport.role') });
       this.#registry = createRegisterCenter(this.#transport, {
         beatMs: configuration.get('registry.beat'),
@@ -106,6 +108,7 @@ export class RescheduleSession implements DispatcherListener {
         listener: this,
         queueDepth: configuration.get('dispatch.queue.depth'),
         maxLeases: configuration.get('dispatch.max.leases'),
+        newOrder: orderFactory(configuration.get('dispatch.order')),
       });
       await this.#context.serveBlocks(configuration.get('spark.driver.host') ?? reachableHost(url));
       await this.#registry.announce({

@@ -60,15 +60,6 @@ function plain(name: string, options: SelectorOptions): HostSelector {
   return factory(options.random ?? Math.random);
 }
 
-export {
-  consistentHashSelector,
-  leastLoadedSelector,
-  localitySelector,
-  powerOfTwoSelector,
-  preferLocations,
-  pullSelector,
-  randomSelector,
-  roundRobinSelector,
-};
+export { consistentHashSelector, leastLoadedSelector, localitySelector, powerOfTwoSelector, preferLocations, pullSelector, randomSelector, roundRobinSelector };
 export type { ClusterView, Host, HostSelector } from './contract.ts';
 export type { SelectorFactory } from './user-defined.ts';

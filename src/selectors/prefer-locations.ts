@@ -6,6 +6,7 @@ import type { Host, HostSelector } from './contract.ts';
  */
 export function preferLocations(inner: HostSelector): HostSelector {
   return {
+    ...(inner.queueDepth === undefined ? {} : { queueDepth: inner.queueDepth }),
     name: inner.name,
     select(task, hosts, view) {
       const wanted = task.preferredLocations;

@@ -1,6 +1,16 @@
 import { expect, test } from 'vitest';
 import { seededRandom } from '../../src/core/ids.ts';
-import { createSelector, leastLoadedSelector, preferLocations, randomSelector, roundRobinSelector, SELECTOR_NAMES } from '../../src/selectors/index.ts';
+import { CONFIG_KEYS } from '../../src/core/config-schema.ts';
+import {
+  createSelector,
+  leastLoadedSelector,
+  powerOfTwoSelector,
+  preferLocations,
+  pullSelector,
+  randomSelector,
+  roundRobinSelector,
+  SELECTOR_NAMES,
+} from '../../src/selectors/index.ts';
 import type { ClusterView, Host } from '../../src/selectors/contract.ts';
 import { task } from '../dispatcher/fixtures.ts';
 
@@ -71,11 +81,36 @@ test('a task does not wait for a preferred location without credit', () => {
 });
 
 test('selectors are made by name, and each reports its name', () => {
-  expect(SELECTOR_NAMES).toEqual(['RANDOM', 'ROUND_ROBIN', 'LEAST_LOADED']);
-  for (const name of SELECTOR_NAMES) expect(createSelector(name).name).toBe(name);
+  expect(SELECTOR_NAMES).toEqual(['RANDOM', 'ROUND_ROBIN', 'LEAST_LOADED', 'POWER_OF_TWO', 'PULL', 'CONSISTENT_HASH', 'LOCALITY']);
+  for (const name of SELECTOR_NAMES) expect(createSelector(name).name).toBe(name === 'LOCALITY' ? 'LOCALITY:RANDOM' : name);
   expect(createSelector().name).toBe('RANDOM');
 });
 
+test('configuration accepts the names that there are, and paths and packages, and no others', () => {
+  const parse = CONFIG_KEYS['host.selector'].parse;
+  for (const name of [...SELECTOR_NAMES, 'LOCALITY:PULL', './mine.ts', '/opt/mine.js', 'my-selector', '@me/selector', 'LOCALITY:./mine.js']) {
+    expect(parse.safeParse(name).success, name).toBe(true);
+  }
+  for (const name of ['FASTEST', 'random ', 'LOCALITY:', 'LOCALITY:LOCALITY', '', 'Random']) expect(parse.safeParse(name).success, name).toBe(false);
+});
+
+test('POWER_OF_TWO takes the less loaded of two different hosts', () => {
+  const hosts = [host('a', 4), host('b', 0), host('c', 2)];
+  const draws = [0, 0, 0, 0.9, 0.5, 0.9];
+  const selector = powerOfTwoSelector(() => draws.shift() as number);
+  expect([1, 2, 3].map((id) => selector.select(task(id), hosts, view(hosts))?.id)).toEqual(['b', 'c', 'b']);
+  expect(powerOfTwoSelector(() => 0.5).select(task(1), [host('only')], view([]))?.id).toBe('only');
+});
+
+test('PULL binds a task only where a slot is free, and asks for no queue beyond the slots', () => {
+  const selector = pullSelector(() => 0.99);
+  expect(selector.queueDepth).toBe(1);
+  expect(createSelector('PULL').queueDepth).toBe(1);
+  expect(createSelector('LOCALITY:PULL').queueDepth).toBe(1);
+  const hosts = [host('full', 4), host('some', 3), host('most', 1)];
+  expect(selector.select(task(1), hosts, view(hosts))?.id).toBe('most');
+  expect(selector.select(task(1), [host('full', 4)], view(hosts))).toBeUndefined();
+});
 test('an unknown selector is refused with the list of the known', () => {
   expect(() => createSelector('FASTEST')).toThrow(
     expect.objectContaining({ code: 'SP_SELECTOR_UNKNOWN', message: expect.stringMatching(/FASTEST.*\n.*RANDOM, ROUND_ROBIN, LEAST_LOADED/) as string }),
