@@ -1,8 +1,7 @@
 import { expect, test } from 'vitest';
 import { leastLoadedSelector, localitySelector } from '../../src/selectors/index.ts';
 import type { ClusterView, Host } from '../../src/selectors/contract.ts';
-import { machine, sent, tasks } from '../dispatcher/fixtures.ts';
-import { task } from '../dispatcher/fixtures.ts';
+import { machine, sent, task, tasks } from '../dispatcher/fixtures.ts';
 
 const host = (id: string, machineName = id): Host => ({ id, host: machineName, labels: {}, slots: 1, outstanding: 0, credit: 1 });
 const [a, b, c] = [host('a', 'm1'), host('b', 'm1'), host('c', 'm2')];
