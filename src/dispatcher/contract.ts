@@ -107,7 +107,7 @@ export interface ParkedTask {
 export type { ApplicationProfile, HeldLease, LeasedTask, StageInfo };
 
 /**
- * The dispatcher as the reschedule layer sees it (embedded now, a service later).
+ * The dispatcher as the reschedule layer sees it: embedded in the application (service.ts), or a service (remote.ts).
  * DELIVERY: at least once to a worker; each submission ends in exactly one terminal report or hand-back.
  */
 export interface Dispatcher {
@@ -116,6 +116,10 @@ export interface Dispatcher {
   releaseBlob(hash: string): void;
   submit(submissions: readonly Submission[]): void;
   cancel(application: string, taskId: number, reason: string): void;
+  /** Policies of an application; may be said again. */
+  profile(profile: ApplicationProfile): void;
+  /** Stages of its jobs: new, changed, or done. */
+  stages(application: string, stages: readonly StageInfo[]): void;
   capacity(): { readonly slots: number; readonly credit: number; readonly workers: number };
   stats(): DispatcherStats;
   close(): Promise<void>;

@@ -28,5 +28,16 @@ export const dispatcherErrors = defineErrors('DISPATCHER', {
   BAD_PROFILE: ['application {application} asks for {field} = {value}: {reason}', 'Correct the profile of the application.'],
   BAD_STAGE: ['stage {stageId} cannot be part of the graph: {reason}', 'This is a defect of the scheduler that says so: please report it with this text.'],
   UNKNOWN_ORDER: ['there is no order of tasks named "{name}"', 'choose one of {known}'],
+  ATTACHED: ['application {application} is attached to this dispatcher already', 'Detach it first; application ids are unique per start of an application.'],
+  NO_SUCH: ['there is no {what} {id}', 'See `spark-proxy status` and `spark-proxy tasks` for what there is; it may have ended meanwhile.'],
+  NO_SEAT: [
+    'the dispatcher can neither serve {url} nor reach one that does',
+    'See the cause. On tcp the first dispatcher of a host serves the address, later ones connect to it and stand by.',
+  ],
+  NOT_ITS_OWN: ['{sender} spoke for application {application}', 'An application attaches under its own id; this frame was ignored.'],
+  REPORT_UNSENDABLE: [
+    'the result of task {taskId} cannot be sent to its application',
+    'See the cause. Write large results to files, collect less, or raise maxFrameBytes on every process.',
+  ],
   CLOSED: ['the dispatcher is closed', 'Tasks must be submitted before it is closed.'],
 });

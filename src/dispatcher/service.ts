@@ -3,12 +3,19 @@ import { systemClock, type Clock } from '../core/clock.ts';
 import { newId } from '../core/ids.ts';
 import { createLogger, type Logger } from '../core/logger.ts';
 import { encodeFailure } from '../protocol/failure.ts';
-import { decodeBlobMissing, decodeStatus, MESSAGE, type LeasedTask } from '../protocol/messages.ts';
-import type { RegisterCenter, RegistryEvent } from '../registry/contract.ts';
+import type { ApplicationProfile, HeldLease, StageInfo } from '../protocol/application.ts';
+import { envelopeFactory } from '../protocol/batch.ts';
+import { decodeBlobMissing, decodeStatus, encodeDrain, MESSAGE, type LeasedTask } from '../protocol/messages.ts';
+import { decodeHolding, decodeTerm, SERVICE_MESSAGE } from '../protocol/service-messages.ts';
+import type { Blob } from '../protocol/task.ts';
+import type { Load, RegisterCenter, Registration, RegistryEvent } from '../registry/contract.ts';
+import { LEADER_LABELS } from '../registry/leader.ts';
 import type { HostSelector } from '../selectors/contract.ts';
 import type { Delivery, Transport } from '../transports/contract.ts';
-import type { Dispatcher, DispatcherEffect, DispatcherEvent, DispatcherListener, Submission } from './contract.ts';
+import type { DispatcherEffect, DispatcherEvent, DispatcherListener, ParkedTask, Submission } from './contract.ts';
+import { BlobStore } from './blobs.ts';
 import { dispatcherErrors } from './errors.ts';
+import type { ApplicationPort, LocalDispatcher, TaskObserver } from './local.ts';
 import type { DispatcherStateOptions } from './options.ts';
 import { Outbox } from './outbox.ts';
 import { DispatcherState } from './state.ts';
@@ -17,7 +24,8 @@ export interface DispatcherOptions extends Pick<DispatcherStateOptions, 'leaseMs
   readonly transport: Transport;
   readonly registry: RegisterCenter;
   readonly selector: HostSelector;
-  readonly listener: DispatcherListener;
+  /** Hears of applications that have no listener of their own (`attach`). @defaultValue nobody */
+  readonly listener?: DispatcherListener;
   /** Unique per process start. @defaultValue `dispatcher-` and 12 random hex digits */
   readonly id?: string;
   /** How often leases are looked at, milliseconds. @defaultValue 250 */
@@ -28,12 +36,17 @@ export interface DispatcherOptions extends Pick<DispatcherStateOptions, 'leaseMs
   /** What the register center shows of this process. */
   readonly host?: string;
   readonly version?: string;
+  readonly observer?: TaskObserver;
+  /** Somebody has seen a leader of this higher term. */
+  readonly onHigherTerm?: (term: number) => void;
 }
 
 /** Status frames taken before one is acknowledged; they are handled at once. */
 const PREFETCH = 256;
 /** How long `close` waits for its last frames to be taken. */
 const CLOSE_MS = 1000;
+/** Workers that spoke before they were announced. */
+const MAX_HOLDING = 10_000;
 
 type Untimed<E> = E extends DispatcherEvent ? Omit<E, 'now'> : never;
 
@@ -43,36 +56,45 @@ type Untimed<E> = E extends DispatcherEvent ? Omit<E, 'now'> : never;
  * ORDERING: one event at a time; what a listener does while it is told (submit, cancel) comes after what is being carried out.
  * A listener that throws is logged and breaks nothing.
  */
-export async function createDispatcher(options: DispatcherOptions): Promise<Dispatcher> {
+export async function createDispatcher(options: DispatcherOptions): Promise<LocalDispatcher> {
   const dispatcher = new DispatcherService(options);
   await dispatcher.open();
   return dispatcher;
 }
 
-class DispatcherService implements Dispatcher {
+class DispatcherService implements LocalDispatcher {
+  readonly id: string;
+  readonly term: number;
   readonly #options: DispatcherOptions;
-  readonly #id: string;
   readonly #queue: string;
   readonly #clock: Clock;
   readonly #logger: Logger;
   readonly #state: DispatcherState;
   readonly #outbox: Outbox;
-  readonly #blobs = new Map<string, Uint8Array>();
-  readonly #unsendable = new Set<string>();
-  /** Worker id -> its queue; kept for those that fell silent, until the register center says that they left. */
-  readonly #queues = new Map<string, string>();
+  readonly #envelope: ReturnType<typeof envelopeFactory>;
+  readonly #blobs = new BlobStore();
+  /** By worker id; kept for those that fell silent, until the register center says that they left. */
+  readonly #registrations = new Map<string, Registration>();
+  /** What workers said that they hold before the register center spoke of them. */
+  readonly #holding = new Map<string, readonly HeldLease[]>();
+  /** Of a leader: what each worker said last. */
+  readonly #loads = new Map<string, Load>();
+  readonly #attached = new Map<string, DispatcherListener>();
   readonly #ends: (() => unknown)[] = [];
   #effects: DispatcherEffect[] = [];
   #depth = 0;
   #capacityChanged = false;
   #active = false;
   #open = true;
+  #abandoned = false;
   #closing: Promise<void> | undefined;
 
   constructor(options: DispatcherOptions) {
     this.#options = options;
-    this.#id = options.id ?? newId('dispatcher');
-    this.#queue = `dispatcher.${this.#id}`;
+    this.id = options.id ?? newId('dispatcher');
+    this.term = options.term ?? 0;
+    this.#queue = `dispatcher.${this.id}`;
+    this.#envelope = envelopeFactory(`${this.id}.control`, this.#queue);
     this.#clock = options.clock ?? systemClock;
     this.#logger = options.logger ?? createLogger('dispatcher');
     const { selector, leaseMs, maxLeases, queueDepth, resendAfterMs, newOrder, term } = options;
@@ -80,19 +102,19 @@ class DispatcherService implements Dispatcher {
     this.#state = new DispatcherState({
       ...(Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as Partial<DispatcherStateOptions>),
       selector,
-      holdsBlob: (hash) => this.#blobs.has(hash) && !this.#unsendable.has(hash),
+      holdsBlob: (hash) => this.#blobs.sendable(hash),
       onFault: (error) => this.#logger.error(error.message, error.cause === undefined ? undefined : { cause: (error.cause as Error).stack }),
     });
     this.#outbox = new Outbox({
       transport: options.transport,
       logger: this.#logger,
-      id: this.#id,
+      id: this.id,
       replyTo: this.#queue,
       blob: (hash) => this.#blobs.get(hash),
       onUnsendableTask: (workerId, leased, cause) => this.#failUnsendable(workerId, leased, cause),
       onUnsendableBlob: (workerId, hash, cause) => {
         this.#logger.error('a blob cannot be sent', { hash, error: (cause as Error).message });
-        this.#unsendable.add(hash);
+        this.#blobs.markUnsendable(hash);
         this.#handle({ type: 'blobMissing', workerId, hash });
       },
     });
@@ -104,7 +126,8 @@ class DispatcherService implements Dispatcher {
       const subscription = await transport.consume(this.#queue, { prefetch: PREFETCH }, (delivery) => this.#receive(delivery));
       this.#ends.push(() => subscription.cancel());
       this.#ends.push(() => transport.deleteQueue(this.#queue));
-      const entry = { kind: 'dispatcher', id: this.#id, host, pid: process.pid, version, slots: 0, kinds: [], labels: {}, queue: this.#queue } as const;
+      const labels: Record<string, string> = this.term === 0 ? {} : { [LEADER_LABELS.role]: 'leader', [LEADER_LABELS.term]: String(this.term) };
+      const entry = { kind: 'dispatcher', id: this.id, host, pid: process.pid, version, slots: 0, kinds: [], labels, queue: this.#queue } as const;
       const announcement = await registry.announce(entry);
       this.#ends.push(() => announcement.leave());
       this.#ends.push(await registry.watch('worker', (event) => this.#registryEvent(event)));
@@ -116,14 +139,70 @@ class DispatcherService implements Dispatcher {
     }
   }
 
-  putBlob({ hash, bytes }: { readonly hash: string; readonly bytes: Uint8Array }): void {
-    this.#blobs.set(hash, bytes);
-    this.#unsendable.delete(hash);
+  putBlob(blob: Blob): void {
+    this.#blobs.put(blob, '');
   }
 
   releaseBlob(hash: string): void {
-    this.#blobs.delete(hash);
-    this.#unsendable.delete(hash);
+    this.#blobs.release(hash, '');
+  }
+
+  hasBlob(hash: string): boolean {
+    return this.#blobs.has(hash);
+  }
+
+  registrations(): readonly Registration[] {
+    return [...this.#registrations.values()];
+  }
+
+  attach(profile: ApplicationProfile, listener: DispatcherListener): ApplicationPort {
+    const { application } = profile;
+    if (!this.#open) throw dispatcherErrors.CLOSED();
+    if (this.#attached.has(application)) throw dispatcherErrors.ATTACHED({ application });
+    this.#attached.set(application, listener);
+    this.profile(profile);
+    return {
+      application,
+      putBlob: (blob) => this.#blobs.put(blob, application),
+      releaseBlob: (hash) => this.#blobs.release(hash, application),
+      submit: (tasks) => this.submit(tasks.map((task) => ({ application, task }))),
+      cancel: (taskId, reason) => this.cancel(application, taskId, reason),
+      profile: (next) => this.profile(next),
+      stages: (stages) => this.stages(application, stages),
+      detach: (reason) => {
+        if (this.#attached.get(application) !== listener) return;
+        this.#attached.delete(application);
+        if (this.#open) this.#handle({ type: 'cancelApplication', application, reason });
+        this.#blobs.releaseAll(application);
+        this.#options.observer?.detached(application);
+      },
+    };
+  }
+
+  profile(profile: ApplicationProfile): void {
+    if (this.#open) this.#handle({ type: 'application', profile });
+  }
+
+  stages(application: string, stages: readonly StageInfo[]): void {
+    if (this.#open) this.#handle({ type: 'stages', application, stages });
+  }
+
+  drainWorker(workerId: string, reason: string): boolean {
+    const queue = this.#registrations.get(workerId)?.queue;
+    if (queue === undefined || !this.#open) return false;
+    this.#handle({ type: 'drain', workerId, drain: true });
+    this.#options.transport
+      .send(queue, this.#envelope(MESSAGE.drain, encodeDrain(reason)))
+      .catch((error: unknown) => this.#logger.warn('a worker could not be told to drain', { worker: workerId, error: (error as Error).message }));
+    return true;
+  }
+
+  parkedTasks(): readonly ParkedTask[] {
+    return [];
+  }
+
+  parked(application: string, taskId: number, command: 'retry' | 'drop'): void {
+    if (this.#open) this.#handle({ type: 'parked', application, taskId, command });
   }
 
   /** @throws SP_DISPATCHER_CLOSED; SP_DISPATCHER_BLOB_UNAVAILABLE when a task names a blob that was not put (nothing is submitted then) */
@@ -134,6 +213,8 @@ class DispatcherService implements Dispatcher {
         if (!this.#blobs.has(hash)) throw dispatcherErrors.BLOB_UNAVAILABLE({ name: task.name, hash, reason: 'it was not put' });
       }
     }
+    const { observer } = this.#options;
+    if (observer !== undefined) for (const { application, task } of submissions) observer.submitted(application, [task]);
     this.#handle({ type: 'submit', submissions });
   }
 
@@ -157,17 +238,31 @@ class DispatcherService implements Dispatcher {
         this.#handle({ type: 'cancel', application, taskId, reason: 'the application has ended' });
       const written = this.#outbox.flushed();
       await Promise.race([written, new Promise<void>((resolve) => this.#clock.after(CLOSE_MS, resolve, { background: true }))]);
-      for (const end of this.#ends.reverse()) {
-        try {
-          await end();
-        } catch (error) {
-          // The transport is closed or not connected: what would be ended has ended with it.
-          this.#logger.debug('while closing', { error: (error as Error).message });
-        }
-      }
-      this.#options.transport.setActive(false);
+      await this.#end();
     })();
     return this.#closing;
+  }
+
+  abandon(): Promise<void> {
+    if (this.#closing === undefined) {
+      this.#open = false;
+      this.#abandoned = true;
+      this.#closing = this.#end();
+    }
+    return this.#closing;
+  }
+
+  async #end(): Promise<void> {
+    for (const end of this.#ends.splice(0).reverse()) {
+      try {
+        await end();
+      } catch (error) {
+        // The transport is closed or not connected: what would be ended has ended with it.
+        this.#logger.debug('while closing', { error: (error as Error).message });
+      }
+    }
+    this.#active = false;
+    this.#options.transport.setActive(false);
   }
 
   #startTicks(tickMs: number) {
@@ -185,22 +280,44 @@ class DispatcherService implements Dispatcher {
   #registryEvent(event: RegistryEvent): void {
     switch (event.type) {
       case 'joined':
-        this.#queues.set(event.entry.id, event.entry.queue);
-        this.#handle({ type: 'workerJoined', worker: event.entry, load: event.load });
+        this.#registrations.set(event.entry.id, event.entry);
+        this.#joined(event.entry, event.load);
         break;
       case 'beat':
+        if (this.term > 0) this.#loads.set(event.id, event.load);
         this.#handle({ type: 'workerBeat', workerId: event.id, load: event.load });
         break;
       case 'left': {
         this.#handle({ type: 'workerLeft', workerId: event.id, reason: event.reason });
         this.#outbox.drop(event.id);
-        const queue = this.#queues.get(event.id);
-        this.#queues.delete(event.id);
+        const queue = this.#registrations.get(event.id)?.queue;
+        this.#registrations.delete(event.id);
+        this.#holding.delete(event.id);
+        this.#loads.delete(event.id);
         // All leases on it have ended: what nobody reads must not stay with the broker.
-        if (queue !== undefined)
+        if (queue !== undefined && this.#open)
           this.#options.transport.deleteQueue(queue).catch((error: unknown) => this.#logger.debug('a queue stays', { queue, error: (error as Error).message }));
         break;
       }
+    }
+  }
+
+  #joined(worker: Registration, load: Load): void {
+    const holding = this.#holding.get(worker.id);
+    this.#holding.delete(worker.id);
+    this.#handle(holding === undefined ? { type: 'workerJoined', worker, load } : { type: 'workerJoined', worker, load, holding });
+  }
+
+  /** A worker tells its new leader what it holds: at once after either hears of the other. */
+  #hold(workerId: string, holding: readonly HeldLease[]): void {
+    this.#logger.debug('leases held elsewhere', { worker: workerId, count: holding.length });
+    const registration = this.#registrations.get(workerId);
+    if (registration !== undefined) {
+      const load = this.#loads.get(workerId) ?? { running: holding.length, queued: 0, draining: false };
+      this.#handle({ type: 'workerBeat', workerId, load, holding });
+    } else {
+      this.#holding.set(workerId, holding);
+      if (this.#holding.size > MAX_HOLDING) this.#holding.delete(this.#holding.keys().next().value as string);
     }
   }
 
@@ -213,6 +330,10 @@ class DispatcherService implements Dispatcher {
         for (const { application, epoch, update } of decodeStatus(envelope.body)) this.#handle({ type: 'status', workerId, application, epoch, update });
       } else if (envelope.type === MESSAGE.blobMissing) {
         for (const hash of decodeBlobMissing(envelope.body)) this.#handle({ type: 'blobMissing', workerId, hash });
+      } else if (envelope.type === SERVICE_MESSAGE.holding) {
+        this.#hold(workerId, decodeHolding(envelope.body));
+      } else if (envelope.type === SERVICE_MESSAGE.higherTerm) {
+        this.#options.onHigherTerm?.(decodeTerm(envelope.body));
       } else {
         this.#logger.warn('a frame of unknown type was ignored', { type: envelope.type, sender: workerId });
       }
@@ -226,6 +347,7 @@ class DispatcherService implements Dispatcher {
   }
 
   #handle(untimed: Untimed<DispatcherEvent>): void {
+    if (this.#abandoned) return;
     let effects: readonly DispatcherEffect[];
     try {
       effects = this.#state.handle({ ...untimed, now: this.#clock.now() } as DispatcherEvent);
@@ -247,7 +369,7 @@ class DispatcherService implements Dispatcher {
         for (const effect of effects) this.#effect(effect);
         if (this.#effects.length > 0 || !this.#capacityChanged) continue;
         this.#capacityChanged = false;
-        this.#tell((listener) => listener.capacityChanged());
+        this.#tellAll((listener) => listener.capacityChanged());
       }
     } finally {
       this.#depth--;
@@ -261,22 +383,26 @@ class DispatcherService implements Dispatcher {
   #effect(effect: DispatcherEffect): void {
     switch (effect.type) {
       case 'send': {
-        const queue = this.#queues.get(effect.workerId);
+        const queue = this.#registrations.get(effect.workerId)?.queue;
         if (queue !== undefined) this.#outbox.send(effect.workerId, queue, effect.blobs, effect.tasks);
         return;
       }
       case 'cancelOnWorker': {
-        const queue = this.#queues.get(effect.workerId);
+        const queue = this.#registrations.get(effect.workerId)?.queue;
         if (queue !== undefined) this.#outbox.cancel(effect.workerId, queue, effect);
         return;
       }
-      case 'report':
-        return this.#tell((listener) => listener.statusUpdate(effect.application, effect.update));
+      case 'report': {
+        const { application, update } = effect;
+        this.#options.observer?.reported(application, update.taskId, update.state, update.executorId);
+        return this.#tell(application, (listener) => listener.statusUpdate(application, update));
+      }
       case 'handBack':
-        return this.#tell((listener) => listener.handBack(effect.application, effect.tasks));
+        this.#options.observer?.handedBack(effect.application, effect.tasks);
+        return this.#tell(effect.application, (listener) => listener.handBack(effect.application, effect.tasks));
       case 'workerLost':
         this.#logger.info('a worker is gone', { worker: effect.workerId, reason: effect.reason });
-        return this.#tell((listener) => listener.workerLost(effect.workerId, effect.reason));
+        return this.#tellAll((listener) => listener.workerLost(effect.workerId, effect.reason));
       case 'capacity':
         this.#capacityChanged = true;
         return;
@@ -287,13 +413,19 @@ class DispatcherService implements Dispatcher {
     }
   }
 
-  #tell(call: (listener: DispatcherListener) => void): void {
-    if (!this.#open) return;
+  #tell(application: string, call: (listener: DispatcherListener) => void): void {
+    const listener = (this.#attached.size === 0 ? undefined : this.#attached.get(application)) ?? this.#options.listener;
+    if (!this.#open || listener === undefined) return;
     try {
-      call(this.#options.listener);
+      call(listener);
     } catch (error) {
       this.#logger.error('the listener of the dispatcher threw', { error: (error as Error).stack });
     }
+  }
+
+  #tellAll(call: (listener: DispatcherListener) => void): void {
+    this.#tell('', call);
+    for (const application of [...this.#attached.keys()]) this.#tell(application, call);
   }
 
   #failUnsendable(workerId: string, { application, epoch, task }: LeasedTask, cause: unknown): void {

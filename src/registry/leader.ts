@@ -64,6 +64,11 @@ export class LeaderTracker {
     return this.#deposed.has(id);
   }
 
+  /** True: it leads, or led once. */
+  hasLed(id: string): boolean {
+    return id === this.#highest?.id || this.#deposed.has(id);
+  }
+
   handle(event: RegistryEvent): void {
     if (event.type === 'joined') {
       const leader = leaderOf(event.entry);

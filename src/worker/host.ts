@@ -7,7 +7,9 @@ import { TERM_EPOCHS } from '../protocol/application.ts';
 import { encodeFailure } from '../protocol/failure.ts';
 import { decodeBlob, decodeCancel, decodeDrain, decodeTasks, MESSAGE, type LeasedTask } from '../protocol/messages.ts';
 import { EMPTY_BYTES, type TaskDescription, type TaskState } from '../protocol/task.ts';
+import { encodeHolding, encodeTerm, SERVICE_MESSAGE } from '../protocol/service-messages.ts';
 import type { Announcement, Load, RegisterCenter } from '../registry/contract.ts';
+import { LeaderTracker, type Leader } from '../registry/leader.ts';
 import type { Delivery, Transport } from '../transports/contract.ts';
 import { BlobCache } from './blob-cache.ts';
 import type { BlobSource, TaskRunner } from './contract.ts';
@@ -33,6 +35,8 @@ export interface WorkerHostOptions {
   readonly drainGraceMs?: number;
   /** How often the register center is told the load, and missing blobs are asked for again, milliseconds. @defaultValue 500 */
   readonly loadIntervalMs?: number;
+  /** When its dispatcher is gone, tasks run on for this long for the one that takes over, milliseconds. @defaultValue 30000 */
+  readonly takeoverMs?: number;
   /** Without a connection for this long, `onOrphaned` is called. @defaultValue 30000 */
   readonly orphanedAfterMs?: number;
   /** The connection stays lost: usually a reason to end the process. The host goes on trying until it is closed. */
@@ -86,6 +90,11 @@ class Worker implements WorkerHost {
   readonly #blobSource: BlobSource;
   readonly #outbox: StatusOutbox;
   readonly #tasks: HeldTasks;
+  readonly #leaders: LeaderTracker;
+  /** Queue of the leader it follows. */
+  #following: string | undefined;
+  /** Dispatchers that led and are gone, and whose leases wait for the next. */
+  readonly #orphaned = new Map<string, Timer>();
   readonly #ends: (() => unknown)[] = [];
   readonly #deliveries = new Set<Delivery>();
   #started: HeldTask[] = [];
@@ -119,6 +128,12 @@ class Worker implements WorkerHost {
       id: this.id,
       queue: this.#queue,
     });
+    this.#leaders = new LeaderTracker({
+      onChange: (leader) => {
+        if (leader !== undefined) this.#follow(leader);
+      },
+      onOutranked: (stale, highest) => this.#outbox.say(stale.queue, SERVICE_MESSAGE.higherTerm, encodeTerm(highest)),
+    });
     this.#tasks = new HeldTasks({
       worker: this.id,
       capacity: () => this.#capacity(),
@@ -146,9 +161,11 @@ class Worker implements WorkerHost {
       this.#ends.push(() => this.#announcement?.leave());
       this.#ends.push(
         await registry.watch('dispatcher', (event) => {
+          this.#leaders.handle(event);
           if (event.type === 'left') this.#dispatcherLeft(event.id);
         }),
       );
+      this.#ends.push(() => this.#orphaned.forEach((timer) => timer.cancel()));
       const beating = this.#clock.every(loadIntervalMs, () => {
         this.#announcement?.update(this.load());
         this.#tasks.askAgain();
@@ -229,7 +246,34 @@ class Worker implements WorkerHost {
     };
   }
 
+  /** Its leases, and those of who led before it: a new leader is told of them, and adopts what is still wanted. */
+  #follow({ id, queue }: Leader): void {
+    for (const [former, timer] of this.#orphaned) {
+      timer.cancel();
+      this.#outbox.reroute(`dispatcher.${former}`, queue);
+    }
+    this.#orphaned.clear();
+    if (this.#following !== undefined) this.#outbox.reroute(this.#following, queue);
+    this.#following = queue;
+    const leases = this.#tasks.reroute((sender) => this.#leaders.isDeposed(sender), id, queue);
+    this.#outbox.say(queue, SERVICE_MESSAGE.holding, encodeHolding(leases));
+  }
+
   #dispatcherLeft(id: string): void {
+    if (!this.#leaders.hasLed(id)) return this.#forget(id);
+    // Deposed: what was its is another's already, or will be.
+    if (this.#leaders.isDeposed(id) && this.#leaders.current !== undefined) return this.#outbox.drop(`dispatcher.${id}`);
+    this.#outbox.hold(`dispatcher.${id}`);
+    const wait = this.#options.takeoverMs ?? 30_000;
+    const giveUp = (): void => {
+      this.#orphaned.delete(id);
+      this.#forget(id);
+    };
+    this.#orphaned.get(id)?.cancel();
+    this.#orphaned.set(id, this.#clock.after(wait, giveUp, { background: true }));
+  }
+
+  #forget(id: string): void {
     this.#outbox.drop(`dispatcher.${id}`);
     this.#tasks.forget(id);
     this.#checkIdle();
@@ -237,6 +281,11 @@ class Worker implements WorkerHost {
 
   #receive(delivery: Delivery): void {
     const { envelope } = delivery;
+    // A leader that was stopped and does not know yet that another leads: nothing it says counts.
+    if (this.#leaders.isDeposed(envelope.sender)) {
+      delivery.ack();
+      return;
+    }
     try {
       switch (envelope.type) {
         case MESSAGE.tasks:

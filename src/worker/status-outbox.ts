@@ -26,6 +26,8 @@ export class StatusOutbox {
   readonly #envelope: ReturnType<typeof envelopeFactory>;
   readonly #updates = new Map<string, OutgoingStatus[]>();
   readonly #missing = new Map<string, Set<string>>();
+  /** Queues nobody reads at present: what is added for them is kept until it is rerouted or dropped. */
+  readonly #held = new Set<string>();
   readonly #pending = new Set<Promise<void>>();
   #scheduled = false;
   #retry: Timer | undefined;
@@ -54,6 +56,34 @@ export class StatusOutbox {
     this.schedule();
   }
 
+  /** Its reader has gone, another will take its place: what is said from now on is kept for that one. */
+  hold(queue: string): void {
+    this.#held.add(queue);
+  }
+
+  /** What waits for `from` goes to `to`. */
+  reroute(from: string, to: string): void {
+    this.#held.delete(from);
+    const updates = this.#updates.get(from);
+    this.#updates.delete(from);
+    this.#missing.delete(from);
+    if (updates === undefined) return;
+    this.#updates.set(to, [...updates, ...(this.#updates.get(to) ?? [])]);
+    this.schedule();
+  }
+
+  /** A frame of another kind, before what is said after it. */
+  say(queue: string, type: string, body: Uint8Array): void {
+    this.#flush();
+    this.#write(
+      queue,
+      type,
+      body,
+      () => undefined,
+      () => undefined,
+    );
+  }
+
   schedule(): void {
     if (this.#scheduled || this.#closed) return;
     this.#scheduled = true;
@@ -64,6 +94,7 @@ export class StatusOutbox {
   drop(queue: string): void {
     this.#updates.delete(queue);
     this.#missing.delete(queue);
+    this.#held.delete(queue);
   }
 
   /** Resolves when the transport has answered for everything added so far. */
@@ -86,6 +117,10 @@ export class StatusOutbox {
     const updates = [...this.#updates];
     this.#missing.clear();
     this.#updates.clear();
+    for (const queue of this.#held) {
+      const kept = updates.findIndex(([name]) => name === queue);
+      if (kept >= 0) this.#updates.set(...(updates.splice(kept, 1)[0] as [string, OutgoingStatus[]]));
+    }
     // Lost questions are asked again by the host.
     for (const [queue, hashes] of missing)
       this.#write(

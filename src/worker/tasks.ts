@@ -1,4 +1,5 @@
 import { encodeFailure } from '../protocol/failure.ts';
+import type { HeldLease } from '../protocol/application.ts';
 import type { LeasedTask } from '../protocol/messages.ts';
 import type { TaskDescription, TaskState } from '../protocol/task.ts';
 import type { Load } from '../registry/contract.ts';
@@ -8,8 +9,9 @@ import { RecentAnswers } from './recent.ts';
 
 /** A frame of tasks; acknowledged when the last of them has been answered. */
 export interface Frame {
-  readonly sender: string;
-  readonly replyTo: string;
+  /** Who leased them, and where it is answered: they change when another dispatcher takes over. */
+  sender: string;
+  replyTo: string;
   /** One of its tasks is done with. */
   settle(): void;
 }
@@ -137,6 +139,22 @@ export class HeldTasks {
     if (held.phase !== 'RUNNING') return;
     this.#finish(held, state, data);
     this.start();
+  }
+
+  /** Leases of dispatchers that led before are the new leader's now; gives them. */
+  reroute(isFormer: (dispatcher: string) => boolean, leader: string, queue: string): HeldLease[] {
+    const leases: HeldLease[] = [];
+    for (const newest of this.#held.values()) {
+      for (let held: HeldTask | undefined = newest; held !== undefined; held = held.predecessor) {
+        if (held.frame.sender !== leader && !isFormer(held.frame.sender)) continue;
+        held.frame.sender = leader;
+        held.frame.replyTo = queue;
+        if (held !== newest) continue;
+        const { application, epoch, task } = held.leased;
+        leases.push({ application, taskId: task.taskId, epoch });
+      }
+    }
+    return leases;
   }
 
   /** Everything of a dispatcher that has gone: ended, and nobody told. */
