@@ -3,11 +3,12 @@ import { SparkProxyError } from '../core/errors.ts';
 import { version } from '../core/version.ts';
 import type { Command } from './command.ts';
 import { confCommand } from './conf.ts';
+import { dispatcherCommand } from './dispatcher.ts';
 import { CLI_ERRORS } from './errors.ts';
 import { runCommand } from './run.ts';
 import { workerCommand } from './worker.ts';
 
-const COMMANDS: readonly Command[] = [runCommand, workerCommand, confCommand];
+const COMMANDS: readonly Command[] = [runCommand, dispatcherCommand, workerCommand, confCommand];
 
 function overview(): string {
   const width = Math.max(...COMMANDS.map((command) => command.name.length));

@@ -87,7 +87,7 @@ export const CONFIG_KEYS = {
   'transport.role': key(
     oneOf('hub', 'client'),
     'hub',
-    'For schemes without a broker of their own: `hub` serves it in the driver, `client` connects to one that runs.',
+    'For schemes without a broker of their own: `hub` serves it in the driver (unless a dispatcher serves the address already), `client` connects to one that runs.',
   ),
   'worker.instances': key(integer(0, 1024), '0', 'Worker processes the application starts for itself, on this machine.'),
   'worker.slots': key(integer(1, 1024), '1', 'Tasks a worker runs at once, a thread each.'),
@@ -101,6 +101,13 @@ export const CONFIG_KEYS = {
   'worker.storage.memory': key(size, '1g', 'Memory for cached partitions of one worker, or of the embedded executor.'),
   'worker.drain.grace': key(duration, '30s', 'How long a worker that was asked to stop may finish its tasks.'),
   'worker.register.timeout': key(duration, '30s', 'How long the first launch waits for worker.instances to register before it runs inside.'),
+  'dispatcher.mode': key(
+    oneOf('auto', 'embedded', 'service'),
+    'auto',
+    'Who dispatches: `embedded`, the application itself; `service`, a dispatcher that many applications share (spark-proxy dispatcher); `auto`: the service when there is one.',
+  ),
+  'dispatcher.takeover': key(duration, '10s', 'How long an application waits for another dispatcher, when the service it uses is gone, before its tasks run inside.'),
+  'dispatcher.drain.grace': key(duration, '30s', 'How long a dispatcher that was asked to stop, and has no standby, lets tasks finish.'),
   'dispatch.queue.depth': key(integer(1, 1024), '2', 'Tasks sent to a worker for each of its slots: one running, the rest waiting there.'),
   'dispatch.max.leases': key(integer(1, 100), '4', 'Workers a task may be lost on before it fails.'),
   'registry.beat': key(duration, '1s', 'Interval of heartbeats.'),

@@ -1,5 +1,17 @@
-import { encodeAdminError, encodeAdminReply, decodeAdminRequest, ADMIN_MESSAGE, type AdminAsk, type AdminQuestion, type AdminAnswer } from '../protocol/admin.ts';
-import type { ApplicationInfo, ClusterStatus, DispatcherInfo, TaskInfo, WorkerInfo } from '../protocol/admin.ts';
+import {
+  encodeAdminError,
+  encodeAdminReply,
+  decodeAdminRequest,
+  ADMIN_MESSAGE,
+  type AdminAsk,
+  type AdminQuestion,
+  type AdminAnswer,
+  type ApplicationInfo,
+  type ClusterStatus,
+  type DispatcherInfo,
+  type TaskInfo,
+  type WorkerInfo,
+} from '../protocol/admin.ts';
 import type { Load, RegisterCenter, Registration } from '../registry/contract.ts';
 import { LEADER_LABELS } from '../registry/leader.ts';
 import type { Delivery } from '../transports/contract.ts';
@@ -117,7 +129,9 @@ export class Admin {
       .parkedTasks()
       .filter((task) => application === undefined || task.application === application)
       .map((task): TaskInfo => {
-        const story = task.leases.map(({ workerId, epoch, startMs, endMs, why }) => `on ${workerId} (epoch ${epoch}) for ${Math.round((endMs ?? startMs) - startMs)} ms: ${why}`);
+        const story = task.leases.map(
+          ({ workerId, epoch, startMs, endMs, why }) => `on ${workerId} (epoch ${epoch}) for ${Math.round((endMs ?? startMs) - startMs)} ms: ${why}`,
+        );
         const worker = task.leases.at(-1)?.workerId ?? '';
         const ms = Math.round(task.parkedMs - (task.leases[0]?.startMs ?? task.parkedMs));
         const { application: owner, taskId, name } = task;

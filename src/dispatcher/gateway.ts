@@ -2,16 +2,7 @@ import { systemClock, type Clock } from '../core/clock.ts';
 import { createLogger, type Logger } from '../core/logger.ts';
 import { statusBytes } from '../protocol/batch.ts';
 import { encodeFailure } from '../protocol/failure.ts';
-import {
-  decodeBlob,
-  decodeBlobMissing,
-  decodeCancel,
-  decodeTasks,
-  encodeBlobMissing,
-  encodeStatus,
-  MESSAGE,
-  type LeasedStatus,
-} from '../protocol/messages.ts';
+import { decodeBlob, decodeBlobMissing, decodeCancel, decodeTasks, encodeBlobMissing, encodeStatus, MESSAGE, type LeasedStatus } from '../protocol/messages.ts';
 import { decodeAttach, decodeStages, decodeTerm, encodeCapacity, encodeHandBack, SERVICE_MESSAGE } from '../protocol/service-messages.ts';
 import type { StatusUpdate, TaskDescription } from '../protocol/task.ts';
 import type { RegisterCenter } from '../registry/contract.ts';

@@ -14,15 +14,7 @@ import {
   type CancelTask,
   type LeasedTask,
 } from '../protocol/messages.ts';
-import {
-  decodeCapacity,
-  decodeHandBack,
-  encodeAttach,
-  encodeStages,
-  encodeTerm,
-  SERVICE_MESSAGE,
-  type ServiceCapacity,
-} from '../protocol/service-messages.ts';
+import { decodeCapacity, decodeHandBack, encodeAttach, encodeStages, encodeTerm, SERVICE_MESSAGE, type ServiceCapacity } from '../protocol/service-messages.ts';
 import type { Blob, TaskDescription } from '../protocol/task.ts';
 import type { RegisterCenter } from '../registry/contract.ts';
 import { LeaderTracker, type Leader } from '../registry/leader.ts';
@@ -95,6 +87,7 @@ class RemoteDispatcher implements Dispatcher {
   #busyAt: number;
   #tickAt: number;
   #saidAllAt = Number.NEGATIVE_INFINITY;
+  #onCapacity: () => void = () => undefined;
   #open = true;
   #closing: Promise<void> | undefined;
 
@@ -132,6 +125,7 @@ class RemoteDispatcher implements Dispatcher {
       this.#ends.push(await registry.watch('dispatcher', (event) => this.#leaders.handle(event)));
       const ticking = this.#clock.every(this.#beatMs, () => this.#tick());
       this.#ends.push(() => ticking.cancel());
+      await this.#heard(2 * this.#beatMs);
     } catch (error) {
       await this.close();
       throw error;
@@ -210,6 +204,17 @@ class RemoteDispatcher implements Dispatcher {
       this.#outstanding.clear();
     })();
     return this.#closing;
+  }
+
+  /** Resolves when a leader has said what there is, or after so long. */
+  #heard(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = this.#clock.after(ms, resolve);
+      this.#onCapacity = () => {
+        timer.cancel();
+        resolve();
+      };
+    });
   }
 
   #to(leader: Leader): string {
@@ -307,6 +312,7 @@ class RemoteDispatcher implements Dispatcher {
         return this.#handBack(decodeHandBack(body));
       case SERVICE_MESSAGE.capacity:
         this.#capacity = decodeCapacity(body);
+        this.#onCapacity();
         return this.#tell((listener) => listener.capacityChanged());
       case SERVICE_MESSAGE.unknown:
         // One word for each frame that came before the dispatcher knew us: one answer.

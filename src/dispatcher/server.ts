@@ -100,7 +100,7 @@ class Server implements DispatcherServer {
     this.#logger = options.logger ?? createLogger('dispatcher');
     this.#history = new TaskHistory(this.#clock);
     this.#url = options.url;
-    this.#needsHub = /^tcp/.test(options.url);
+    this.#needsHub = options.url.startsWith('tcp');
     this.#stopping = new Promise((resolve) => (this.#stop = resolve));
   }
 

@@ -20,7 +20,10 @@ import type { DispatcherStateOptions } from './options.ts';
 import { Outbox } from './outbox.ts';
 import { DispatcherState } from './state.ts';
 
-export interface DispatcherOptions extends Pick<DispatcherStateOptions, 'leaseMs' | 'maxLeases' | 'queueDepth' | 'resendAfterMs' | 'newOrder' | 'term'> {
+export interface DispatcherOptions extends Pick<
+  DispatcherStateOptions,
+  'leaseMs' | 'maxLeases' | 'queueDepth' | 'resendAfterMs' | 'newOrder' | 'term' | 'retryBackoffMs' | 'health' | 'comparators'
+> {
   readonly transport: Transport;
   readonly registry: RegisterCenter;
   readonly selector: HostSelector;
@@ -97,8 +100,8 @@ class DispatcherService implements LocalDispatcher {
     this.#envelope = envelopeFactory(`${this.id}.control`, this.#queue);
     this.#clock = options.clock ?? systemClock;
     this.#logger = options.logger ?? createLogger('dispatcher');
-    const { selector, leaseMs, maxLeases, queueDepth, resendAfterMs, newOrder, term } = options;
-    const given = { leaseMs, maxLeases, queueDepth, resendAfterMs, newOrder, term };
+    const { selector, leaseMs, maxLeases, queueDepth, resendAfterMs, newOrder, term, retryBackoffMs, health, comparators } = options;
+    const given = { leaseMs, maxLeases, queueDepth, resendAfterMs, newOrder, term, retryBackoffMs, health, comparators };
     this.#state = new DispatcherState({
       ...(Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as Partial<DispatcherStateOptions>),
       selector,
@@ -198,7 +201,7 @@ class DispatcherService implements LocalDispatcher {
   }
 
   parkedTasks(): readonly ParkedTask[] {
-    return [];
+    return this.#state.parked();
   }
 
   parked(application: string, taskId: number, command: 'retry' | 'drop'): void {

@@ -8,19 +8,15 @@ import { createLogger } from '../core/logger.ts';
 import { makeTemporaryDirectory, removeTemporaryDirectory } from '../core/temporary.ts';
 import { version } from '../core/version.ts';
 import type { Dispatcher, DispatcherListener, DispatcherStats } from '../dispatcher/contract.ts';
-import { orderFactory } from '../dispatcher/orders.ts';
-import { createDispatcher } from '../dispatcher/service.ts';
 import { encodeFailure } from '../protocol/failure.ts';
 import type { StatusUpdate, TaskDescription } from '../protocol/task.ts';
 import type { RegisterCenter } from '../registry/contract.ts';
-import { createRegisterCenter } from '../registry/index.ts';
 import type { WorkerOffer } from '../scheduler/backend.ts';
 import type { SparkContext } from '../scheduler/spark-context.ts';
-import { loadSelector } from '../selectors/index.ts';
 import type { Transport } from '../transports/contract.ts';
-import { connectTransport } from '../transports/index.ts';
 import { reachableHost } from '../transports/reachable.ts';
 import { RESCHEDULE_ERRORS } from './errors.ts';
+import { openDispatcher } from './open-dispatcher.ts';
 import { startWorkerProcesses, type WorkerProcesses } from './worker-processes.ts';
 
 const logger = createLogger('reschedule');
@@ -93,23 +89,10 @@ export class RescheduleSession implements DispatcherListener {
       );
     }
     try {
-      const wait = configuration.get('spark.locality.wait');
-      const selector = await loadSelector(configuration.get('host.selector'), { locality: { processMs: wait, nodeMs: wait } });
-      this.#transport = await connectTransport(url, { role: configuration.get('transport.role') });
-      this.#registry = createRegisterCenter(this.#transport, {
-        beatMs: configuration.get('registry.beat'),
-        ttlMs: configuration.get('registry.ttl'),
-      });
-      this.#dispatcher = await createDispatcher({
-        transport: this.#transport,
-        registry: this.#registry,
-        selector,
-        clock: systemClock,
-        listener: this,
-        queueDepth: configuration.get('dispatch.queue.depth'),
-        maxLeases: configuration.get('dispatch.max.leases'),
-        newOrder: orderFactory(configuration.get('dispatch.order')),
-      });
+      const { transport, registry, dispatcher } = await openDispatcher(url, configuration, this.#context.applicationId, this);
+      this.#transport = transport;
+      this.#registry = registry;
+      this.#dispatcher = dispatcher;
       await this.#context.serveBlocks(configuration.get('spark.driver.host') ?? reachableHost(url));
       await this.#registry.announce({
         kind: 'application',
