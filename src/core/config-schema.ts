@@ -106,7 +106,11 @@ export const CONFIG_KEYS = {
     'auto',
     'Who dispatches: `embedded`, the application itself; `service`, a dispatcher that many applications share (spark-proxy dispatcher); `auto`: the service when there is one.',
   ),
-  'dispatcher.takeover': key(duration, '10s', 'How long an application waits for another dispatcher, when the service it uses is gone, before its tasks run inside.'),
+  'dispatcher.takeover': key(
+    duration,
+    '10s',
+    'How long an application waits for another dispatcher, when the service it uses is gone, before its tasks run inside.',
+  ),
   'dispatcher.drain.grace': key(duration, '30s', 'How long a dispatcher that was asked to stop, and has no standby, lets tasks finish.'),
   'dispatch.queue.depth': key(integer(1, 1024), '2', 'Tasks sent to a worker for each of its slots: one running, the rest waiting there.'),
   'dispatch.max.leases': key(integer(1, 100), '4', 'Workers a task may be lost on before it fails.'),
