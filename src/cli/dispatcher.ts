@@ -3,7 +3,7 @@ import { loadConfiguration } from '../core/config.ts';
 import { createLogger, setLogLevel } from '../core/logger.ts';
 import { version } from '../core/version.ts';
 import { startDispatcherServer } from '../dispatcher/server.ts';
-import { createSelector } from '../selectors/index.ts';
+import { dispatcherSettings } from '../reschedule/dispatcher-settings.ts';
 import { connectTransport } from '../transports/index.ts';
 import { CLI_ERRORS } from './errors.ts';
 import { parseOptions, parseSettings, type Command } from './command.ts';
@@ -56,10 +56,7 @@ Examples:
         ttlMs: configuration.get('registry.ttl'),
         version,
         queueDepth: configuration.get('dispatch.queue.depth'),
-        dispatcher: () => ({
-          selector: createSelector(configuration.get('host.selector'), { random: Math.random }),
-          maxLeases: configuration.get('dispatch.max.leases'),
-        }),
+        dispatcher: () => dispatcherSettings(configuration),
         onLeading: (dispatcher) => {
           logger.info('leads', { id: dispatcher.id, pid: process.pid, term: dispatcher.term });
         },

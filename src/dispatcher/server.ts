@@ -22,7 +22,7 @@ export interface DispatcherServerOptions {
   readonly ttlMs?: number;
   readonly version?: string;
   /** Of each term's dispatcher: selector, order, limits. Asked at the beginning of each term. */
-  readonly dispatcher: () => Pick<DispatcherOptions, 'selector'> & Partial<DispatcherOptions>;
+  readonly dispatcher: () => Promise<Pick<DispatcherOptions, 'selector'> & Partial<DispatcherOptions>>;
   readonly queueDepth?: number;
   /** Called whenever this process begins to lead; what it returns is called when it leads no more. In-process sources of tasks attach here. */
   readonly onLeading?: (dispatcher: LocalDispatcher) => (() => unknown) | void;
@@ -225,7 +225,7 @@ class Server implements DispatcherServer {
     const { beatMs = 1000, queueDepth = 2, version = '', onLeading } = this.#options;
     const dispatcher = await createDispatcher({
       queueDepth,
-      ...this.#options.dispatcher(),
+      ...(await this.#options.dispatcher()),
       transport,
       registry,
       id: leaderId(this.#id, term),
