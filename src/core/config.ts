@@ -105,6 +105,11 @@ export function findPropertiesFile(env: NodeJS.ProcessEnv): string | undefined {
   return directories.flatMap((d) => (d === undefined ? [] : [join(d, 'common.properties')])).find((path) => existsSync(path));
 }
 
+/** A URL as it may be shown. */
+export function withoutPassword(url: string): string {
+  return url.replace(/^([\w+.-]+:\/\/[^:@/]*):[^@/]*@/, '$1:***@');
+}
+
 export class Configuration {
   readonly #settings: ReadonlyMap<string, Setting>;
   readonly #parsed = new Map<string, unknown>();
@@ -120,7 +125,7 @@ export class Configuration {
       }
       const result = CONFIG_KEYS[key].parse.safeParse(value);
       if (!result.success) {
-        throw CONFIG_ERRORS.BAD_VALUE({ key, value: value === '' ? '(empty)' : value, reason: result.error.issues.map((i) => i.message).join('; '), where });
+        throw CONFIG_ERRORS.BAD_VALUE({ key, value: value === '' ? '(empty)' : withoutPassword(value), reason: result.error.issues.map((i) => i.message).join('; '), where });
       }
       this.#parsed.set(key, result.data);
     }
@@ -142,7 +147,8 @@ export class Configuration {
   effective(): readonly { readonly key: string; readonly value: string | undefined; readonly where: string; readonly doc: string }[] {
     return Object.entries(CONFIG_KEYS).map(([key, { default: fallback, doc }]) => {
       const setting = this.#settings.get(key);
-      return { key, value: setting?.value ?? fallback, where: setting?.where ?? 'default', doc };
+      const value = setting?.value ?? fallback;
+      return { key, value: value === undefined ? undefined : withoutPassword(value), where: setting?.where ?? 'default', doc };
     });
   }
 }

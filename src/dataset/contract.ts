@@ -90,6 +90,8 @@ export interface CommitRequest {
   readonly versions: readonly number[];
   /** Cells not yet in the store, written in the same step under one new version above all of `versions`. */
   readonly writes: readonly { readonly dataset: DatasetInfo; readonly cells: readonly Cell[] }[];
+  /** Oldest version that a snapshot of this driver may still need; what is superseded below it may go. */
+  readonly oldestNeeded: number;
 }
 
 /** A driver's place in a store: fenced when another of its name opens, or when its beats stop for `ttlMs`. */
@@ -136,6 +138,8 @@ export interface DatasetStore {
    * @throws SP_DATASET_VERSION_CLOSED when the version was aborted, committed or fenced
    */
   write(dataset: DatasetInfo, version: number, cells: Iterable<Cell>): Promise<void>;
+  /** Of these versions, those that are closed and have no cells in the dataset: what they name elsewhere (files) may go. */
+  unused(dataset: DatasetInfo, versions: readonly number[]): Promise<number[]>;
   /** Fences sessions without beats, removes rows of aborted versions and versions that nobody can see any more. */
   maintain(): Promise<MaintenanceReport>;
   close(): Promise<void>;
@@ -282,7 +286,7 @@ export interface EventStream<T = unknown> {
 export interface DatasetContext {
   readonly namespace: string;
   keyValue<K extends KeyValue = string, V = unknown>(name: string): KeyValueTable<K, V>;
-  table<R extends Row = Row, K extends KeyValue = string>(name: string): Table<K, R>;
+  table<K extends KeyValue = string, R extends Row = Row>(name: string): Table<K, R>;
   fileSet(name: string): FileSet;
   partitionedFileSet(name: string): PartitionedFileSet;
   timePartitionedFileSet(name: string): TimePartitionedFileSet;
@@ -310,6 +314,8 @@ export interface CreateOptions {
   readonly partitioning?: readonly string[];
   /** Directory of a file set. @defaultValue below dataset.files */
   readonly directory?: string;
+  /** How records are written to the files of a file set: a line of JSON each, or strings as they are. @defaultValue 'json' */
+  readonly format?: 'json' | 'text';
 }
 
 /** Counters and gauges, usable in closures; a task's are counted once, for the attempt that won. */
