@@ -31,7 +31,6 @@ export const DATASET_ERRORS = defineErrors('DATASET', {
   POISONED: ['the transaction cannot commit: an action inside of it failed', 'the cause is the error of the action; let it end the body of execute'],
   DRAINING: ['no transaction can begin: {reason}', 'begin transactions before the context is stopped or the datasets are closed'],
   NOT_ATTACHED: ['this task has no dataset service', 'use datasets of a SparkContext that they are attached to: sc.datasetContext, sc.fromDataset'],
-  NOT_IN_TASK: ['{what} cannot be used inside a task', 'use it on the driver'],
   SERVICE_FAILED: [
     "the driver's dataset service at {url} did not answer: {reason}",
     'the driver has ended, or cannot be reached from this worker (dataset.service.host)',

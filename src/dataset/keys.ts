@@ -18,7 +18,9 @@ const MAX_KEY = 1024;
 const MAX_DEPTH = 8;
 
 function refuse(value: unknown): never {
-  throw DATASET_ERRORS.BAD_KEY({ got: typeof value === 'string' ? `a string of ${value.length} characters` : value === null ? 'null' : String(value) });
+  const got =
+    typeof value === 'string' ? `a string of ${value.length} characters` : typeof value === 'number' ? String(value) : value === null ? 'null' : typeof value;
+  throw DATASET_ERRORS.BAD_KEY({ got });
 }
 
 /** @throws SP_DATASET_BAD_KEY */
@@ -104,7 +106,7 @@ class Reader {
 
   #take(length: number): Uint8Array {
     const taken = this.#bytes.subarray(this.#at, (this.#at += length));
-    if (taken.length !== length) refuse('bytes that are no key');
+    if (taken.length !== length) refuse(undefined);
     return taken;
   }
 
@@ -150,7 +152,7 @@ class Reader {
         return items;
       }
       default:
-        return refuse('bytes that are no key');
+        return refuse(undefined);
     }
   }
 }

@@ -38,12 +38,13 @@ function partitionFor(dataset: DatasetInfo, options: SaveOptions): PartitionKey 
   return options.partition;
 }
 
-/** Runs in tasks; yields nothing. Lazy, so that the executor finds out that it is asynchronous before anything is written. */
-export async function* writeRecords(target: WriteTarget, index: number, records: Iterable<unknown>): AsyncGenerator<never> {
+/** Runs in tasks; yields its partition when that is written. Lazy, so that the executor finds out that it is asynchronous before anything is written. */
+export async function* writeRecords(target: WriteTarget, index: number, records: Iterable<unknown>): AsyncGenerator<number> {
   const { dataset } = target;
   const attempt = currentAttempt();
   if (dataset.properties['directory'] === undefined) {
     await attempt.write(dataset, cellsOf(dataset, records));
+    yield index;
     return;
   }
   const lines: string[] = [];
@@ -61,6 +62,7 @@ export async function* writeRecords(target: WriteTarget, index: number, records:
   const stored = fileCell(`${target.path}/${name}`, { location, bytes: bytes.byteLength });
   const cell: Cell = target.partition === undefined ? stored : { ...stored, row: partitionRow(dataset, target.partition), column: name };
   await attempt.write(dataset, [cell]);
+  yield index;
 }
 
 function lineOf(dataset: DatasetInfo, record: unknown): string {

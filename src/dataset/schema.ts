@@ -58,7 +58,8 @@ function describe(type: DataType): string {
 
 function shown(value: unknown): string {
   if (value === undefined || value === null) return String(value);
-  return typeof value === 'object' ? Object.prototype.toString.call(value).slice(8, -1) : `${typeof value} ${String(value)}`;
+  if (typeof value === 'object') return Object.prototype.toString.call(value).slice(8, -1);
+  return typeof value === 'number' || typeof value === 'bigint' || typeof value === 'boolean' ? String(value) : `a ${typeof value}`;
 }
 
 /** @throws SP_DATASET_SCHEMA naming the path of the first value that does not fit */
