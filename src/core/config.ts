@@ -125,7 +125,12 @@ export class Configuration {
       }
       const result = CONFIG_KEYS[key].parse.safeParse(value);
       if (!result.success) {
-        throw CONFIG_ERRORS.BAD_VALUE({ key, value: value === '' ? '(empty)' : withoutPassword(value), reason: result.error.issues.map((i) => i.message).join('; '), where });
+        throw CONFIG_ERRORS.BAD_VALUE({
+          key,
+          value: value === '' ? '(empty)' : withoutPassword(value),
+          reason: result.error.issues.map((i) => i.message).join('; '),
+          where,
+        });
       }
       this.#parsed.set(key, result.data);
     }
