@@ -24,6 +24,9 @@ export interface SparkWorkers {
   /** Workers with a Spark that fits, whether their executors are attached or not. */
   fitting(sparkVersion: string, scalaVersion: string): readonly Registration[];
   readonly version: number;
+  /** Tasks of all applications that are known to run on it. */
+  started(workerId: string): number;
+  isDraining(workerId: string): boolean;
 }
 
 export interface SparkExecutor {
@@ -211,6 +214,25 @@ export class SparkApplication implements DispatcherListener, LinkHandler {
     if (!this.#gone) this.#mayGo();
   }
 
+  /** It drains: Spark offers its executor nothing more, and what it has not begun is Spark's own to deliver. Or it does no more. */
+  workerDrains(workerId: string, draining: boolean): void {
+    for (const { executorId, workerId: on } of this.#executors.values()) {
+      if (on === workerId) this.#peer?.send(new FrameWriter(FRAME.offer).string(executorId).u8(draining ? 0 : 1));
+    }
+    if (draining) this.#cancelWaiting((task) => task.workerId === workerId, 'its worker drains');
+  }
+
+  /** What is cancelled ends as KILLED, and is said to the agent as `fallback`. */
+  #cancelWaiting(which: (task: LiveTask) => boolean, reason: string): void {
+    for (const [taskId, task] of this.#live) if (!task.started && which(task)) this.#port.cancel(taskId, reason);
+  }
+
+  started(workerId: string): number {
+    let count = 0;
+    for (const task of this.#live.values()) if (task.started && task.workerId === workerId) count++;
+    return count;
+  }
+
   outstanding(workerId: string): number {
     let count = 0;
     for (const task of this.#live.values()) if (task.workerId === workerId) count++;
@@ -243,7 +265,7 @@ export class SparkApplication implements DispatcherListener, LinkHandler {
   closed(): void {
     this.#peer = undefined;
     // The agent has sent Spark's own way whatever had not arrived; what waits here must not arrive late.
-    for (const [taskId, task] of this.#live) if (!task.started) this.#port.cancel(taskId, 'the link to its driver is down');
+    this.#cancelWaiting(() => true, 'the link to its driver is down');
   }
 
   #executor(reader: FrameReader): void {
@@ -255,6 +277,7 @@ export class SparkApplication implements DispatcherListener, LinkHandler {
       this.#executors.set(executorId, { executorId, workerId, host, cores });
       this.#external.add(executorId);
       this.#options.logger.info('an external executor is attached', { application: this.id, executor: executorId, worker: workerId });
+      if (this.#options.workers.isDraining(workerId)) this.workerDrains(workerId, true);
       this.#mayGo();
     } else if (this.#executors.delete(executorId)) {
       this.#options.logger.info('an external executor is gone', { application: this.id, executor: executorId, worker: workerId, reason });
@@ -390,11 +413,17 @@ export class SparkApplication implements DispatcherListener, LinkHandler {
     this.#peer.send(frame);
   }
 
-  /** Tasks that nobody has heard of for too long: a broker that is away, a worker that hangs. */
+  /**
+   * Tasks that nobody has heard of for too long: a broker that is away, a worker that hangs or is excluded. A worker that is
+   * full is only busy, and its tasks wait their turn.
+   */
   #sweep(): void {
-    const before = this.#options.clock.now() - this.#options.deliverMs;
+    const { clock, workers, deliverMs } = this.#options;
+    const before = clock.now() - deliverMs;
     for (const [taskId, task] of this.#live) {
       if (task.started || task.since > before) continue;
+      const worker = workers.get(task.workerId);
+      if (worker !== undefined && workers.started(task.workerId) >= worker.slots) continue;
       this.#fallBack([taskId]);
       // Told once; what the dispatcher says of it later changes nothing.
       task.started = true;

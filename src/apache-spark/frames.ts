@@ -23,6 +23,7 @@ export const FRAME = {
   killTask: 40,
   run: 41,
   refused: 42,
+  offer: 43,
 } as const;
 
 export const LINK_MAGIC = 'SPXL';

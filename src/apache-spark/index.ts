@@ -1,6 +1,6 @@
 export type { SparkApplicationInfo, SparkExecutor, SparkFigures, SparkPort, WorkerFigures } from './application.ts';
 export type { AgentEvent, SparkEvent } from './events.ts';
-export { agentJar } from './executor-command.ts';
+export { agentJar, splitOptions } from './executor-command.ts';
 export { pinSparkTasks, SPARK_KIND } from './placement.ts';
 export { startAgentService, type AgentService, type AgentServiceOptions } from './service.ts';
 export { createSparkRunner, type SparkRunner, type SparkRunnerOptions } from './spark-runner.ts';

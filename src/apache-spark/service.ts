@@ -4,7 +4,7 @@ import { createLogger, type Logger } from '../core/logger.ts';
 import { version } from '../core/version.ts';
 import type { DispatcherListener } from '../dispatcher/contract.ts';
 import type { ApplicationProfile } from '../protocol/application.ts';
-import type { Announcement, RegisterCenter, Registration } from '../registry/contract.ts';
+import type { Announcement, RegisterCenter, Registration, RegistryEvent } from '../registry/contract.ts';
 import type { HostSelector } from '../selectors/contract.ts';
 import { settingsOf, sparkLabels } from './announcement.ts';
 import { SparkApplication, type SparkApplicationInfo, type SparkPort, type SparkWorkers } from './application.ts';
@@ -30,7 +30,7 @@ export interface AgentServiceOptions {
   readonly dispatcher?: string;
   /** Spark's authentication secret, sealed for workers. @defaultValue it is not announced */
   readonly seal?: ((secret: string, application: string) => string) | undefined;
-  /** Captured and not heard of for so long: sent Spark's own way, milliseconds. @defaultValue 10000 */
+  /** Captured and not heard of for so long: sent Spark's own way, milliseconds. @defaultValue 15000 */
   readonly deliverMs?: number;
   /** How long a new context waits for its external executors, milliseconds. @defaultValue 30000 */
   readonly registerMs?: number;
@@ -79,6 +79,7 @@ class Agents implements AgentService, SparkWorkers {
   readonly #entries = new Map<string, Entry>();
   readonly #ended: SparkApplicationInfo[] = [];
   readonly #workers = new Map<string, Registration>();
+  readonly #draining = new Set<string>();
   #server: LinkServer | undefined;
   #unwatch: (() => void) | undefined;
   #mode: 'external' | 'internal' | undefined;
@@ -91,14 +92,34 @@ class Agents implements AgentService, SparkWorkers {
   }
 
   async open(): Promise<void> {
-    this.#unwatch = await this.#options.registry.watch('worker', (event) => {
-      if (event.type === 'joined' && event.entry.kinds.includes(SPARK_KIND)) this.#workers.set(event.entry.id, event.entry);
-      else if (event.type !== 'left' || !this.#workers.delete(event.id)) return;
-      this.version++;
-      for (const { application } of this.#entries.values()) application.workersChanged();
-    });
+    this.#unwatch = await this.#options.registry.watch('worker', (event) => this.#workerEvent(event));
     const { host = '127.0.0.1', port, key } = this.#options;
     this.#server = await startLinkServer({ host, port, key, logger: this.#logger, clock: this.#clock, accept: (peer) => this.#accept(peer) });
+  }
+
+  #workerEvent(event: RegistryEvent): void {
+    if (event.type === 'beat') {
+      if (this.#workers.has(event.id)) this.#drains(event.id, event.load.draining);
+      return;
+    }
+    if (event.type === 'joined') {
+      const { entry, load } = event;
+      if (!entry.kinds.includes(SPARK_KIND)) return;
+      this.#workers.set(entry.id, entry);
+      this.#drains(entry.id, load.draining);
+    } else {
+      this.#draining.delete(event.id);
+      if (!this.#workers.delete(event.id)) return;
+    }
+    this.version++;
+    for (const { application } of this.#entries.values()) application.workersChanged();
+  }
+
+  #drains(workerId: string, draining: boolean): void {
+    if (draining === this.#draining.has(workerId)) return;
+    if (draining) this.#draining.add(workerId);
+    else this.#draining.delete(workerId);
+    for (const { application } of this.#entries.values()) application.workerDrains(workerId, draining);
   }
 
   get address(): string {
@@ -109,9 +130,19 @@ class Agents implements AgentService, SparkWorkers {
     return this.#workers.get(workerId);
   }
 
+  started(workerId: string): number {
+    let count = 0;
+    for (const { application } of this.#entries.values()) count += application.started(workerId);
+    return count;
+  }
+
+  isDraining(workerId: string): boolean {
+    return this.#draining.has(workerId);
+  }
+
   fitting(sparkVersion: string, scalaVersion: string): readonly Registration[] {
     return [...this.#workers.values()].filter(
-      (worker) => fittingVersion(parseVersionsLabel(worker.labels[VERSIONS_LABEL]), sparkVersion, scalaVersion) !== undefined,
+      (worker) => !this.#draining.has(worker.id) && fittingVersion(parseVersionsLabel(worker.labels[VERSIONS_LABEL]), sparkVersion, scalaVersion) !== undefined,
     );
   }
 
@@ -128,7 +159,7 @@ class Agents implements AgentService, SparkWorkers {
       return this.#welcome(known, peer);
     }
     const id = this.#entries.has(sparkId) ? `${sparkId}.${runId.slice(0, 8)}` : sparkId;
-    const { registerMs = 30_000, deliverMs = 10_000, expectedWorkers = 0, onEvent } = this.#options;
+    const { registerMs = 30_000, deliverMs = 15_000, expectedWorkers = 0, onEvent } = this.#options;
     const entry: Entry = {
       announcement: undefined,
       lingering: undefined,

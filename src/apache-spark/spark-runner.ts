@@ -85,6 +85,8 @@ class Runner implements SparkRunner {
   readonly #entries = new Map<string, Entry>();
   readonly #byExecutor = new Map<string, ExecutorProcess>();
   readonly #stopping = new Set<Promise<void>>();
+  readonly #waiting = new Map<TaskDescription, { readonly resolve: (result: Uint8Array) => void; readonly reject: (error: unknown) => void }>();
+  #active = 0;
   #link: LinkServer | undefined;
   #closed = false;
 
@@ -111,13 +113,33 @@ class Runner implements SparkRunner {
     throw sparkErrors.LINK_REFUSED({ remote, reason: 'no executor of this worker shows that token' });
   }
 
+  /** At most `slots` at a time, whosever tasks they are: each application counts on all cores of its executor. */
   run(task: TaskDescription): Promise<Uint8Array> {
-    const executor = this.#byExecutor.get(task.executorId);
-    return executor === undefined ? Promise.reject(sparkErrors.EXECUTOR_GONE({ executor: task.executorId, name: task.name })) : executor.run(task);
+    if (this.#active < this.#options.slots) return this.#begin(task);
+    return new Promise((resolve, reject) => this.#waiting.set(task, { resolve, reject }));
+  }
+
+  async #begin(task: TaskDescription): Promise<Uint8Array> {
+    this.#active++;
+    try {
+      const executor = this.#byExecutor.get(task.executorId);
+      if (executor === undefined) throw sparkErrors.EXECUTOR_GONE({ executor: task.executorId, name: task.name });
+      return await executor.run(task);
+    } finally {
+      this.#active--;
+      for (const [next, { resolve, reject }] of this.#waiting) {
+        this.#waiting.delete(next);
+        this.#begin(next).then(resolve, reject);
+        break;
+      }
+    }
   }
 
   kill(task: TaskDescription, reason: string): void {
-    this.#byExecutor.get(task.executorId)?.kill(task, reason);
+    const waiting = this.#waiting.get(task);
+    this.#waiting.delete(task);
+    if (waiting !== undefined) waiting.reject(sparkErrors.TASK_FAILED({ name: task.name, state: 'KILLED', executor: task.executorId }));
+    else this.#byExecutor.get(task.executorId)?.kill(task, reason);
   }
 
   executors() {

@@ -1,4 +1,5 @@
 import { hostname } from 'node:os';
+import { VERSIONS_LABEL } from '../apache-spark/index.ts';
 import { loadConfiguration } from '../core/config.ts';
 import { printable, SparkProxyError } from '../core/errors.ts';
 import { newId } from '../core/ids.ts';
@@ -14,6 +15,7 @@ import { reachableHost } from '../transports/reachable.ts';
 import { createWorkerHost } from '../worker/host.ts';
 import { CLI_ERRORS } from './errors.ts';
 import { parseOptions, parseSettings, type Command } from './command.ts';
+import { createConfiguredSparkRunner } from './worker-spark.ts';
 
 const logger = createLogger('worker');
 
@@ -25,6 +27,7 @@ const OPTIONS = {
   slots: { type: 'string' },
   label: { type: 'string', multiple: true },
   conf: { type: 'string', multiple: true },
+  'spark-home': { type: 'string', multiple: true },
   owned: { type: 'boolean' },
 } as const;
 
@@ -92,6 +95,7 @@ Connects, registers, and runs the tasks it is sent until it gets SIGTERM or SIGI
       --url URL        where the dispatcher is found, such as tcp://127.0.0.1:7077
       --slots N        tasks run at once, a thread each (1)
       --label NAME=V   a label; may be repeated
+      --spark-home DIR an installed Apache Spark, whose tasks it can run too; may be repeated (SPARK_HOME)
       --owned          end when standard input closes (for a process that starts workers for itself)
       --conf KEY=VALUE any setting (see spark-proxy conf); may be repeated
 
@@ -105,6 +109,7 @@ Examples:
     if (values.url !== undefined) flags.set('transport.url', values.url);
     if (values.slots !== undefined) flags.set('worker.slots', values.slots);
     if (values.label !== undefined) flags.set('worker.labels', values.label.join(','));
+    if (values['spark-home'] !== undefined) flags.set('spark.homes', values['spark-home'].join(','));
     const configuration = loadConfiguration({ flags });
     setLogLevel(configuration.get('log.level'));
     const url = configuration.get('transport.url');
@@ -137,6 +142,16 @@ Examples:
         threadMemoryMb: Math.floor(configuration.get('worker.thread.memory') / 1024 ** 2),
         storageBytes: configuration.get('worker.storage.memory'),
       });
+      const spark = await createConfiguredSparkRunner(configuration, {
+        id,
+        slots,
+        host: configuration.get('worker.host') ?? reachableHost(url),
+        directory: localDir,
+      });
+      if (spark !== undefined) {
+        labels[VERSIONS_LABEL] = spark.label;
+        await registry.watch('application', (event) => spark.applicationEvent(event));
+      }
       // What an application left here (shuffle files, cached partitions) goes when it goes.
       await registry.watch('application', (event) => {
         if (event.type === 'left') void runner.applicationEnded(event.id);
@@ -144,7 +159,7 @@ Examples:
       const host = await createWorkerHost({
         transport,
         registry,
-        runners: [runner],
+        runners: spark === undefined ? [runner] : [runner, spark],
         host: machine,
         slots,
         id,

@@ -99,6 +99,10 @@ export const CONFIG_KEYS = {
   'worker.labels': key(text, '', 'Labels of a worker: `zone=a,disk=ssd`.'),
   'worker.thread.memory': key(size, '0', 'Heap limit of a runner thread; 0 leaves V8 its own.'),
   'worker.storage.memory': key(size, '1g', 'Memory for cached partitions of one worker, or of the embedded executor.'),
+  'spark.homes': key(text, undefined, 'Directories of installed Apache Sparks, separated by commas, whose tasks a worker can run. Default: SPARK_HOME.'),
+  'worker.spark.memory': key(size, undefined, 'Memory for all Spark executors of one worker, with overhead and Python. Default: 80 % of the machine.'),
+  'worker.spark.idle': key(duration, '10m', 'A Spark executor whose application has had no job for so long ends; the next job starts another. 0: never.'),
+  'worker.spark.java.options': key(text, '', 'More options of the JVM of Spark executors, before those of the application.'),
   'worker.drain.grace': key(duration, '30s', 'How long a worker that was asked to stop may finish its tasks.'),
   'worker.register.timeout': key(duration, '30s', 'How long the first launch waits for worker.instances to register before it runs inside.'),
   'dispatcher.mode': key(

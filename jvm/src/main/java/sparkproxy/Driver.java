@@ -29,7 +29,7 @@ public final class Driver implements Link.Handler {
   private record Captured(External executor, LaunchTask message, long since) {}
 
   /** No longer than this does a new context wait for its first external executor; the dispatcher says when to go on. */
-  private static final int MAX_WAIT_S = 60;
+  private static final int MAX_WAIT_S = 180;
   private static final int CONNECT_WAIT_MS = 3000;
   /** Contexts by run id; Spark has one at a time in a JVM. */
   private static final Map<String, Driver> CONTEXTS = new ConcurrentHashMap<>();
@@ -126,7 +126,7 @@ public final class Driver implements Link.Handler {
     External known = driver.externals.get(id);
     if (known != null) {
       known.isLaunched();
-      return driver.external;
+      return driver.external && known.offered;
     }
     if (!driver.external || !driver.hasLaunched()) return true;
     try {
@@ -139,7 +139,7 @@ public final class Driver implements Link.Handler {
   }
 
   private boolean hasLaunched() {
-    for (External one : externals.values()) if (one.isLaunched()) return true;
+    for (External one : externals.values()) if (one.isLaunched() && one.offered) return true;
     return false;
   }
 
@@ -302,6 +302,11 @@ public final class Driver implements Link.Handler {
       case Frame.MODE -> {
         external = body.get() != 0;
         go.countDown();
+        backend.reviveOffers();
+      }
+      case Frame.OFFER -> {
+        External one = externals.get(Frame.readString(body));
+        if (one != null) one.offered = body.get() != 0;
         backend.reviveOffers();
       }
       case Frame.STOP -> {

@@ -21,6 +21,8 @@ public final class External extends RpcEndpointRef {
   private final transient RpcEndpointRef real;
   private transient volatile ExecutorData data;
   private transient volatile boolean launched;
+  /** False: its worker drains; Spark offers it no more tasks. */
+  transient volatile boolean offered = true;
 
   private External(RpcEndpointRef real, SparkConf conf, String executorId, String workerId) {
     super(conf);

@@ -28,6 +28,8 @@ final class Frame {
   static final int PING = 39;
   static final int KILL_TASK = 40;
   static final int RUN = 41;
+  static final int REFUSED = 42;
+  static final int OFFER = 43;
 
   private final ByteArrayOutputStream bytes = new ByteArrayOutputStream(256);
 
