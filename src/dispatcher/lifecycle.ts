@@ -403,7 +403,7 @@ export class TaskLifecycle {
     this.#workers.release(worker, entry);
     entry.pool?.order.released?.(entry);
     if (entry.owner.profile.speculation !== undefined) this.#speculation.ended(entry);
-    if (worker.drainAsked && worker.outstanding === 0) this.#effects.push({ type: 'drained', workerId: worker.id });
+    if (worker.drainAsked && worker.outstanding === 0 && this.#workers.live.has(worker.id)) this.#effects.push({ type: 'drained', workerId: worker.id });
   }
 
   #handBack(pool: KindPool, now: number): void {
