@@ -177,7 +177,8 @@ export class InvariantChecker {
       if (model.leases.get(epoch) === effect.workerId || epoch <= this.#base) continue;
       for (const hash of task.commons) if (!worker.blobs.has(hash)) this.#violate(`${key} was sent to ${effect.workerId} before its blob ${hash}`);
       // The status of this very event ended its lease.
-      if (event.type === 'status' && `${event.application}/${event.update.taskId}` === key && event.update.state !== 'RUNNING') model.leases.delete(event.epoch);
+      if (event.type === 'status' && `${event.application}/${event.update.taskId}` === key && event.update.state !== 'RUNNING')
+        model.leases.delete(event.epoch);
       if (model.leases.size >= (this.#options.copies === true ? 2 : 1)) {
         this.#violate(`${key}@${epoch} was leased to ${effect.workerId} while ${[...model.leases].map(([e, w]) => `${w} holds @${e}`).join(' and ')}`);
       }

@@ -36,9 +36,9 @@ export interface SimulateOptions {
 }
 
 const BEAT_MS = 50;
-const TICK_MS = 25;
+const TICK_MS = 40;
 /** Faults end here; what is still live long after it has been lost. */
-const FAULTS_END_MS = 4000;
+const FAULTS_END_MS = 2500;
 const END_MS = 60_000;
 const HOUR_MS = 3_600_000;
 
@@ -125,7 +125,8 @@ export function simulate(seed: number, { wrap = (machine) => machine, trace: tra
   const handle = (untimed: Distribute<DispatcherEvent>, by: Leader | undefined = leader): void => {
     // Nobody leads: what is said is lost.
     if (by === undefined) return;
-    const event = { ...untimed, now: agenda.now + clockAhead } as DispatcherEvent;
+    const event = untimed as DispatcherEvent & { now: number };
+    event.now = agenda.now + clockAhead;
     sums.events++;
     let effects: DispatcherEffect[] = [];
     try {
@@ -316,7 +317,11 @@ export function simulate(seed: number, { wrap = (machine) => machine, trace: tra
         task: task(from + j, { stageId: (from + j) % 4, commons: [`stage-${(from + j) % 3}`], preferredLocations: (from + j) % 5 === 0 ? ['w1.0'] : [] }),
       }));
       for (const one of submissions) unfinished.set(`${application}/${one.task.taskId}`, one);
-      handle({ type: 'stages', application, stages: [{ stageId: from % 4, parents: from % 4 === 0 ? [] : [(from % 4) - 1], tasksRemaining: 1 + (from % 7), meanMs: 30 }] });
+      handle({
+        type: 'stages',
+        application,
+        stages: [{ stageId: from % 4, parents: from % 4 === 0 ? [] : [(from % 4) - 1], tasksRemaining: 1 + (from % 7), meanMs: 30 }],
+      });
       handle({ type: 'submit', submissions });
       for (const submission of submissions) {
         const { taskId } = submission.task;
@@ -325,7 +330,13 @@ export function simulate(seed: number, { wrap = (machine) => machine, trace: tra
     });
     i += batch;
   }
-  if (knobs.endsApplication) agenda.in(FAULTS_END_MS * 0.9, () => handle({ type: 'cancelApplication', application: 'app-2', reason: 'it has ended' }));
+  if (knobs.endsApplication) {
+    agenda.in(FAULTS_END_MS * 0.9, () => {
+      handle({ type: 'cancelApplication', application: 'app-2', reason: 'it has ended' });
+      // And begins again under the same name, for the batches to come.
+      for (const profile of profiles.slice(1)) handle({ type: 'application', profile });
+    });
+  }
   tick();
   while (!done && violations.length === 0 && agenda.step());
 
@@ -334,7 +345,8 @@ export function simulate(seed: number, { wrap = (machine) => machine, trace: tra
   if (last !== undefined) {
     account(last);
     const { submitted, finished, failed, handedBack } = last.state.stats();
-    if (violations.length === 0 && finished + failed + handedBack !== submitted) violations.push(`${submitted} were submitted, ${finished + failed + handedBack} are accounted for`);
+    if (violations.length === 0 && finished + failed + handedBack !== submitted)
+      violations.push(`${submitted} were submitted, ${finished + failed + handedBack} are accounted for`);
   }
   sums.wasted = ranTotal - sums.finished;
   return { seed, violations: violations.slice(0, 20), trace, sums };
