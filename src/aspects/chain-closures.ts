@@ -8,10 +8,11 @@ export function compileClosures(request: ChainRequest, state: ShellState): AnyFu
   const { signature, callee } = request;
   const { original, inherited } = callee;
   const isConstruct = signature.kind === 'construct';
+  const standIn = isConstruct && callee.invoked !== true;
 
-  const call: Continuation = isConstruct
+  const call: Continuation = standIn
     ? (self, args) => Reflect.construct(original, args, self as AnyFunction)
-    : inherited === undefined
+    : inherited === undefined || callee.invoked === true
       ? (self, args) => Reflect.apply(original, self, args)
       : signature.kind === 'get'
         ? (self) => Reflect.get(inherited.from, inherited.key, self)
@@ -20,7 +21,7 @@ export function compileClosures(request: ChainRequest, state: ShellState): AnyFu
           : (self, args) => Reflect.apply((inherited.from as Record<string | symbol, AnyFunction>)[inherited.key]!, self, args);
   const chain = request.advice.reduceRight<Continuation>((inner, advice) => wrap(signature, advice, inner), call);
 
-  if (isConstruct) {
+  if (standIn) {
     const shell: AnyFunction = function (this: unknown, ...args: unknown[]): unknown {
       if (new.target === undefined) return Reflect.apply(original, this, args);
       const own = (new.target as unknown) === shell;
@@ -32,7 +33,7 @@ export function compileClosures(request: ChainRequest, state: ShellState): AnyFu
   }
   const run = (self: unknown, args: unknown[]): unknown =>
     state.mode === 1 ? chain(self, args) : state.mode === 0 ? call(self, args) : Reflect.apply(state.site.shell, self, args);
-  if (!isConstructible(original)) {
+  if (callee.invoked === true || !isConstructible(original)) {
     return {
       method(...args: unknown[]): unknown {
         return run(this, args);
@@ -40,7 +41,8 @@ export function compileClosures(request: ChainRequest, state: ShellState): AnyFu
     }.method;
   }
   const shell: AnyFunction = function (this: unknown, ...args: unknown[]): unknown {
-    if (new.target !== undefined) return Reflect.construct(original, args, (new.target as unknown) === shell ? original : new.target);
+    if (new.target !== undefined)
+      return Reflect.construct(original, args, callee.newTarget !== 'shell' && (new.target as unknown) === shell ? original : new.target);
     return run(this, args);
   };
   return shell;

@@ -9,6 +9,8 @@ export interface Callee {
   readonly inherited: { readonly from: object; readonly key: string | symbol } | undefined;
   /** Constructions: `new.target` that the original sees when the woven class itself is constructed. @defaultValue the original */
   readonly newTarget?: AnyFunction | 'shell' | undefined;
+  /** The receiver is an `Invocation`, of which the original knows what to run. */
+  readonly invoked?: boolean;
 }
 
 /** Shared by a shell and the site. */

@@ -43,7 +43,7 @@ class Source {
 
   text(): string {
     const url = `spark-proxy:weave/${this.#request.signature.toString().replace(/[^\w$.#-]/g, '-')}/${++sequence}`;
-    const shell = this.#construct ? this.#constructShell() : this.#functionShell();
+    const shell = this.#construct && this.#request.callee.invoked !== true ? this.#constructShell() : this.#functionShell();
     return ['"use strict";', ...this.#functions.values(), shell, `//# sourceURL=${url}`].join('\n');
   }
 
@@ -57,8 +57,8 @@ class Source {
 
   /** The call that all advice goes around. */
   #call({ count, self, args = 'args' as never }: Shape): string {
-    const { inherited } = this.#request.callee;
-    switch (this.#request.signature.kind) {
+    const { inherited, invoked } = this.#request.callee;
+    switch (invoked === true ? 'execution' : this.#request.signature.kind) {
       case 'construct':
         return count === undefined
           ? `Reflect.construct(O, ${args}, ${self})`
@@ -198,7 +198,9 @@ class Source {
       'return ST.site.shell.apply(this, arguments);',
     ].join('\n');
     const constructible = signature.kind === 'execution' && isConstructible(callee.original);
-    const construct = 'if (new.target !== undefined) return Reflect.construct(O, arguments, new.target === shell ? O : new.target);';
+    // Where the name means the shell, as at load time, so does new.target.
+    const target = callee.newTarget === 'shell' ? 'new.target' : 'new.target === shell ? O : new.target';
+    const construct = `if (new.target !== undefined) return Reflect.construct(O, arguments, ${target});`;
     return [
       this.#other(),
       constructible ? `function shell(${list}) {\n${construct}\n${body}\n}\nreturn shell;` : `return { [K](${list}) {\n${body}\n} }[K];`,

@@ -36,8 +36,19 @@ function dress(shell: AnyFunction, { signature, callee: { original } }: ChainReq
     Object.defineProperty(shell, 'prototype', { value: original.prototype, writable });
   }
   Object.setPrototypeOf(shell, original);
+  // Programs read the text of functions (names of parameters, say); what was generated is not theirs.
+  if (signature.kind !== 'construct') Object.defineProperty(shell, 'toString', TO_STRING);
   return shell;
 }
+
+const TO_STRING: PropertyDescriptor = {
+  value: function toString(this: unknown): string {
+    const isShell = typeof this === 'function' && Object.hasOwn(this, 'toString');
+    return isShell ? String(Object.getPrototypeOf(this)) : Function.prototype.toString.call(this);
+  },
+  configurable: true,
+  writable: true,
+};
 
 let named: Readonly<Record<string, unknown>> | undefined;
 

@@ -17,6 +17,7 @@ export const errors = defineErrors('ASPECTS', {
   ],
   CONSTRUCT_NO_INSTANCE: ['around advice of {joinPoint} returned {result} where an instance is needed', 'Return proceed(), or another object.'],
   LATE_PROCEED: ['proceed() of {joinPoint} was called after its advice had returned', 'Call it before the advice returns, or return a promise.'],
+  PROCEED_TWICE: ['proceed() was called twice around a construction', 'A constructor runs once for its instance: return what the first call gave.'],
   NO_PROCEED: ['proceedWith() was called at {joinPoint} outside around advice', 'Use around advice; before and after advice cannot proceed.'],
   BAD_ADVICE: [
     '{what} is not advice',
@@ -34,8 +35,5 @@ export const errors = defineErrors('ASPECTS', {
     'load-time pointcut {pointcut} names no module',
     "Narrow it: within('**/orders.js').and({pointcut}); otherwise every module of the process would be parsed.",
   ],
-  LOAD_TIME_FAILED: [
-    'class {name} of {url} could not be woven when it was loaded: {why}',
-    'It runs without advice; narrow the pointcut if it should not match.',
-  ],
+  LOAD_TIME_FAILED: ['{name} of {url} could not be woven when it was loaded: {why}', 'It runs without advice; narrow the pointcut if it should not match.'],
 });

@@ -35,6 +35,29 @@ export class Signature {
   }
 }
 
+/** The receiver of what has another original at each call: calls and accesses where they are written, and bodies of constructors. */
+export class Invocation {
+  readonly target: unknown;
+  readonly run: (this: unknown, ...args: never[]) => unknown;
+  /** Of a construction: gives the instance, once its body has run. */
+  readonly instance: (() => unknown) | undefined;
+  /** Of a construction whose body reads `arguments`. */
+  readonly args: (Record<number, unknown> & { length: number }) | undefined;
+  ran = false;
+
+  constructor(
+    target: unknown,
+    run: (this: unknown, ...args: never[]) => unknown,
+    instance?: () => unknown,
+    args?: Record<number, unknown> & { length: number },
+  ) {
+    this.target = target;
+    this.run = run;
+    this.instance = instance;
+    this.args = args;
+  }
+}
+
 /** Runs what is inside an around advice: receiver (or new target), arguments. */
 export type Continuation = (self: unknown, args: readonly unknown[]) => unknown;
 
@@ -62,7 +85,8 @@ export abstract class JoinPointBase {
   abstract get args(): unknown[];
 
   get target(): unknown {
-    return this.signature.kind === 'construct' ? this.result : this.self;
+    if (this.signature.kind === 'construct') return this.result;
+    return this.self instanceof Invocation ? this.self.target : this.self;
   }
 
   get kind(): JoinPointKind {

@@ -1,11 +1,16 @@
 import { toAdvice, type AdviceLike } from './advice.ts';
-import { prepareWith } from './construct.ts';
 import { errors } from './errors.ts';
-import type { SourceEditor } from '../loader/contract.ts';
-import { createEditor, GLOBAL } from './load-time-editor.ts';
+import { applyEditors } from '../loader/edit.ts';
+import type { SourceEditor, SourceModule } from '../loader/contract.ts';
+import { createEditor } from './load-time-editor.ts';
+import { openSites, type SiteHost } from './load-time-sites.ts';
 import { adviceOf } from './metadata.ts';
-import { toPointcut, type Pointcut } from './pointcut.ts';
-import { constructShadow, makeEntries, reportUnmatchedFrom, weaveEntries, type Binding, type Unmatched, type WeaveHandle } from './weave.ts';
+import { toPointcut, type PartialShadow, type Pointcut } from './pointcut.ts';
+import { Report, type MatchedShadow, type Skipped } from './report.ts';
+import { atSite, type TypesOf } from './residue.ts';
+import { allSites, type Entry, type Site } from './site.ts';
+import { makeEntries, reportUnmatchedFrom, weaveEntries, type Binding, type PlacedEntry, type Unmatched, type WeaveHandle } from './weave.ts';
+import { GLOBAL, type SiteText } from './woven-text.ts';
 
 /** Advice with where it goes, when it is not an aspect class. */
 export interface LoadTimeAdvice {
@@ -13,27 +18,45 @@ export interface LoadTimeAdvice {
   readonly advice: AdviceLike | readonly AdviceLike[];
 }
 
-type AnyClass = abstract new (...args: never[]) => unknown;
+/** What an aspect registered later may still reach: what came through the editor, for as long as it lives. */
+type Reachable =
+  | { readonly target: WeakRef<object>; readonly name: string; readonly url: string }
+  | { readonly site: WeakRef<Site>; readonly shadow: PartialShadow; readonly typesOf: TypesOf | undefined };
 
-interface Loaded {
-  readonly name: string;
-  readonly url: string;
-  /** The class that the module and its importers hold. */
-  readonly woven: AnyClass;
+const report = new Report();
+const registrations = new Set<Registration>();
+let reachable: Reachable[] = [];
+let pruneAt = 1000;
+
+function remember(one: Reachable): void {
+  reachable.push(one);
+  if (reachable.length < pruneAt) return;
+  reachable = reachable.filter((known) => ('site' in known ? known.site : known.target).deref() !== undefined);
+  pruneAt = 1000 + 2 * reachable.length;
 }
 
 class Registration implements WeaveHandle {
   readonly bindings: readonly Binding[];
-  readonly #handles: WeaveHandle[] = [];
+  readonly entries: readonly PlacedEntry[];
   readonly #matched = new Set<string>();
   #enabled = true;
 
   constructor(bindings: readonly Binding[]) {
     this.bindings = bindings;
+    this.entries = makeEntries(bindings);
+  }
+
+  get #own(): readonly Entry[] {
+    return this.entries.map(({ entry }) => entry);
+  }
+
+  get #sites(): readonly Site[] {
+    const own = this.#own;
+    return allSites().filter((site) => site.entries.some((entry) => own.includes(entry.base ?? entry)));
   }
 
   get joinPoints(): readonly string[] {
-    return [...new Set(this.#handles.flatMap((handle) => handle.joinPoints))];
+    return [...new Set(this.#sites.map((site) => site.signature.toString()))];
   }
 
   get enabled(): boolean {
@@ -42,30 +65,40 @@ class Registration implements WeaveHandle {
 
   get unmatched(): readonly Unmatched[] {
     return this.bindings
-      .filter(({ pointcut }) => !this.#matched.has(pointcut.toString()))
-      .map(({ pointcut, advice }) => ({ pointcut: pointcut.toString(), advice: advice.name, target: 'modules loaded so far' }));
+      .map(({ pointcut, advice }) => ({ pointcut: pointcut.toString(), advice: advice.name, target: 'modules loaded so far' }))
+      .filter(({ pointcut }) => !this.#matched.has(pointcut) && !report.hit(pointcut));
   }
 
-  add(handle: WeaveHandle, matched: readonly string[]): void {
-    for (const pointcut of matched) this.#matched.add(pointcut);
-    if (handle.joinPoints.length === 0) return;
-    this.#handles.push(handle);
-    if (!this.#enabled) handle.disable();
+  matched(pointcuts: readonly string[]): void {
+    for (const pointcut of pointcuts) this.#matched.add(pointcut);
+  }
+
+  /** Its advice for one join point; what its pointcuts leave open is asked when that runs. */
+  entriesFor(shadow: PartialShadow, typesOf: TypesOf | undefined): readonly Entry[] {
+    return this.entries.flatMap(({ pointcut, entry }) => {
+      const residue = pointcut.residue(shadow);
+      return residue === false ? [] : [atSite(entry, residue, shadow, typesOf)];
+    });
   }
 
   enable(): void {
-    this.#enabled = true;
-    for (const handle of this.#handles) handle.enable();
+    this.#switch(true);
   }
 
   disable(): void {
-    this.#enabled = false;
-    for (const handle of this.#handles) handle.disable();
+    this.#switch(false);
+  }
+
+  #switch(enabled: boolean): void {
+    this.#enabled = enabled;
+    for (const entry of this.#own) entry.enabled = enabled;
+    for (const site of this.#sites) site.refresh();
   }
 
   unweave(): void {
     registrations.delete(this);
-    for (const handle of this.#handles.splice(0)) handle.unweave();
+    const own = this.#own;
+    for (const site of this.#sites) site.remove(own);
   }
 
   [Symbol.dispose](): void {
@@ -73,61 +106,92 @@ class Registration implements WeaveHandle {
   }
 }
 
-const registrations = new Set<Registration>();
-const loaded = new Map<string, Loaded>();
-
-type Entries = ReturnType<typeof makeEntries>;
-
-/** The entries of one registration that go to one class, members and construction. */
-function apply(registration: Registration, entries: Entries, { name, url, woven }: Loaded, constructDone: boolean): void {
-  const { handle, matched } = weaveEntries(woven, entries, { module: url, className: name, quiet: true, constructDone });
-  registration.add(handle, matched);
-}
-
-/** Called by woven modules as each class is made; what it returns takes the place of the class. */
-function classLoaded(siteId: string, given: unknown, bodySeesWoven?: 1): unknown {
-  if (typeof given !== 'function') return given;
-  const hash = siteId.lastIndexOf('#');
-  const url = siteId.slice(0, hash);
-  const name = siteId.slice(hash + 1);
+/** Weaves the public members of a class, or the functions of an object, as it is made. */
+function weaveMembers(registration: Registration, target: object, name: string, url: string): void {
   try {
-    const each = [...registrations].map((registration) => ({ registration, entries: makeEntries(registration.bindings) }));
-    const shadow = constructShadow(name, url, given as never);
-    const construct = each.flatMap(({ entries }) => entries.filter(({ pointcut }) => pointcut.matches(shadow)).map(({ entry }) => entry));
-    const site = prepareWith(given as never, construct, { name, module: url, bodySeesWoven: bodySeesWoven === 1 });
-    const record: Loaded = { name, url, woven: site.first as unknown as AnyClass };
-    loaded.set(siteId, record);
-    for (const { registration, entries } of each) apply(registration, entries, record, true);
-    return record.woven;
+    const { matched } = weaveEntries(target, registration.entries, { module: url, className: name, quiet: true, membersOnly: true });
+    registration.matched(matched);
   } catch (error) {
     // The module must load all the same.
     const coded = errors.LOAD_TIME_FAILED({ name, url, why: error instanceof Error ? error.message : String(error) }, error);
     process.emitWarning(coded.message, { type: 'SparkProxyWarning', code: coded.code });
-    return given;
   }
 }
 
-(globalThis as Record<symbol, unknown>)[Symbol.for(GLOBAL)] ??= classLoaded;
+const host: SiteHost = {
+  entriesFor: (shadow, typesOf) => [...registrations].flatMap((registration) => registration.entriesFor(shadow, typesOf)),
+  placed: (site, shadow, typesOf) => remember({ site: new WeakRef(site), shadow, typesOf }),
+  made(target, name, url) {
+    remember({ target: new WeakRef(target), name, url });
+    for (const registration of registrations) weaveMembers(registration, target, name, url);
+  },
+};
+
+/** Edited modules that have not run yet. */
+const awaited = new Set<string>();
+
+(globalThis as Record<symbol, unknown>)[Symbol.for(GLOBAL)] ??= (url: string, sites: readonly SiteText[]): readonly unknown[] => {
+  awaited.delete(url);
+  return openSites(url, sites, host);
+};
 reportUnmatchedFrom(() => [...registrations].flatMap((registration) => registration.unmatched));
 
+/** What load-time weaving found in the text of the modules loaded so far. */
+export const loadTimeReport = (): { readonly matched: readonly MatchedShadow[]; readonly skipped: readonly Skipped[] } => report.rows;
+
 /**
- * Registers an aspect (an instance of an aspect class, or advice with its pointcuts) for classes of modules loaded from now
- * on, and for those that have come through the editor already: of these, members are woven in any case, and constructions
- * too, as every class that comes through can be woven later. Each pointcut must be bound to modules by `within`.
+ * Registers an aspect (an instance of an aspect class, or advice with its pointcuts) for modules loaded from now on. What has come
+ * through the editor already is reached too, as far as it was woven then: every public member of its woven classes, and the
+ * constructions, functions, private members, calls and accesses that some pointcut asked for. Each pointcut must be bound to modules by `within`.
  * @throws SP_ASPECTS_LOAD_TIME_NEEDS_WITHIN, SP_ASPECTS_NOT_AN_ASPECT, SP_ASPECTS_BAD_POINTCUT, SP_ASPECTS_BAD_ADVICE
  */
 export function registerLoadTimeAspect(aspect: object | readonly LoadTimeAdvice[]): WeaveHandle {
-  const bindings: readonly Binding[] = Array.isArray(aspect)
-    ? (aspect as readonly LoadTimeAdvice[]).flatMap(({ pointcut, advice }) =>
-        (Array.isArray(advice) ? advice : [advice]).map((one: unknown) => ({ pointcut: toPointcut(pointcut), advice: toAdvice(one) })),
-      )
-    : adviceOf(aspect);
-  for (const { pointcut } of bindings) if (!pointcut.boundToModule) throw errors.LOAD_TIME_NEEDS_WITHIN({ pointcut: pointcut.toString() });
+  return registerBindings(bindingsOf(aspect));
+}
+
+export function bindingsOf(aspect: object | readonly LoadTimeAdvice[]): readonly Binding[] {
+  if (!Array.isArray(aspect)) return adviceOf(aspect);
+  return (aspect as readonly LoadTimeAdvice[]).flatMap(({ pointcut, advice }) =>
+    (Array.isArray(advice) ? advice : [advice]).map((one: unknown) => ({ pointcut: toPointcut(pointcut), advice: toAdvice(one) })),
+  );
+}
+
+export function registerBindings(bindings: readonly Binding[]): WeaveHandle {
   const registration = new Registration(bindings);
+  for (const { pointcut } of registration.entries) if (!pointcut.boundToModule) throw errors.LOAD_TIME_NEEDS_WITHIN({ pointcut: pointcut.toString() });
   registrations.add(registration);
-  for (const record of loaded.values()) apply(registration, makeEntries(bindings), record, false);
+  for (const known of [...reachable]) {
+    if ('target' in known) {
+      const target = known.target.deref();
+      if (target !== undefined) weaveMembers(registration, target, known.name, known.url);
+      continue;
+    }
+    const added = registration.entriesFor(known.shadow, known.typesOf);
+    if (added.length > 0) known.site.deref()?.add(added);
+  }
   return registration;
 }
 
-/** For `addEditor` of src/loader: weaves the classes that registered aspects may match. */
-export const loadTimeEditor: SourceEditor = createEditor(() => [...registrations].flatMap(({ bindings }) => bindings.map(({ pointcut }) => pointcut)));
+let dryRun = false;
+
+/** From now on modules are only looked at. */
+export function setDryRun(on: boolean): void {
+  dryRun = on;
+}
+
+/** For `addEditor` of src/loader: weaves what registered aspects may match. */
+export const loadTimeEditor: SourceEditor = createEditor({
+  bindings: () => [...registrations].flatMap(({ entries }) => entries.map(({ pointcut, entry }) => ({ pointcut, label: entry.pointcut }))),
+  report,
+  dryRun: () => dryRun,
+  edited: ({ url }) => void awaited.add(url),
+});
+
+/**
+ * Weaves the source of one module without Node's hooks, for tools that build: what it returns finds the framework on globalThis, so
+ * the program must load `spark-proxy/aspects` and register its aspects first. Undefined when the module stays as it is.
+ */
+export function editSource(module: SourceModule): { readonly code: string } | undefined {
+  const code = applyEditors([loadTimeEditor], module);
+  return code === undefined ? undefined : { code };
+}

@@ -70,6 +70,11 @@ export class Site {
     return this.#shell;
   }
 
+  /** No advice is enabled: callers that can may run the original themselves. */
+  get off(): boolean {
+    return this.#state.mode === 0;
+  }
+
   add(entries: readonly Entry[]): void {
     this.#entries = sorted([...this.#entries, ...entries]);
     this.refresh();

@@ -153,8 +153,8 @@ export interface WeaveContext extends WeaveOptions {
   readonly className?: string | undefined;
   /** Load time: each class sees only some of the pointcuts, so a miss says nothing. */
   readonly quiet?: boolean;
-  /** Load time: construct advice is on the class already; it only has to be handled together with the rest. */
-  readonly constructDone?: boolean;
+  /** Load time: constructions are woven in the text of the class. */
+  readonly membersOnly?: boolean;
 }
 
 interface Plan {
@@ -197,12 +197,12 @@ export function weaveEntries(
       plan(candidate, shadow, residue, (added) => weaveMember(member, signature, added));
     }
     const construction = constructShadow(target.name, context.module, target.classFunction);
-    const residue = target.classFunction !== undefined && pointcut.residue(construction);
+    const residue = target.classFunction !== undefined && context.membersOnly !== true && pointcut.residue(construction);
     if (residue !== false) {
       const site = constructSite(given);
       if (site === undefined) throw errors.CONSTRUCT_NOT_PREPARED({ target: target.name });
       plan(site, construction, residue, (added) => {
-        if (context.constructDone !== true) site.add(added);
+        site.add(added);
         return site;
       });
     }

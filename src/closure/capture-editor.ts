@@ -72,7 +72,8 @@ class Edits {
     if (unit.parent !== undefined && unit.literal === undefined && isMethod(unit)) return false;
     if (isClass) {
       const [thunk, site] = this.#register(unit);
-      edit.appendLeft((node.body as Node).end - 1, `static{${ATTACH}.k(this,${site}${thunk})}`);
+      // A field before it may end without a semicolon.
+      edit.appendLeft((node.body as Node).end - 1, `;static{${ATTACH}.k(this,${site}${thunk})}`);
       return true;
     }
     if (unit.immediate || !(needsMark(unit) || this.#edited.has(unit))) return false;
@@ -92,7 +93,8 @@ class Edits {
     }
     if (unit.statement !== undefined && unit.binding !== undefined) {
       const [thunk, site] = this.#register(unit);
-      edit.appendLeft(unit.statement.end, `;${ATTACH}(${unit.binding.name},${site}${thunk});`);
+      // Right of the offset: what other editors close there ends before it.
+      edit.appendRight(unit.statement.end, `;${ATTACH}(${unit.binding.name},${site}${thunk});`);
       return true;
     }
     if (unit.hint === null) return false;

@@ -5,6 +5,8 @@ export interface SourceEditor {
   wants(module: SourceModule): boolean;
   /** Makes its edits through `module.edit` (a MagicString), keeping lines; returns false when it changed nothing. */
   edit(module: ParsedModule): boolean;
+  /** Told of a module that it wanted and that cannot be edited: too large, or not parsed. */
+  unreadable?(module: SourceModule, why: string): void;
 }
 
 /** JavaScript as it would run: types are already stripped (positions kept), decorators already lowered. */

@@ -15,16 +15,26 @@ const MAX_SOURCE = 2 * 1024 * 1024;
 
 /** Runs the editors that want the module; undefined when it stays as it is. Never throws: a failing editor is logged and leaves no trace. */
 export function applyEditors(editors: readonly SourceEditor[], module: SourceModule): string | undefined {
-  if (module.source.length > MAX_SOURCE || module.source.endsWith(EDITED)) return undefined;
+  if (module.source.endsWith(EDITED)) return undefined;
   const wanting = editors.filter((editor) => guarded(editor, module, () => editor.wants(module)));
   if (wanting.length === 0) return undefined;
+  const unreadable = (why: string): void => {
+    for (const editor of wanting) editor.unreadable?.(module, why);
+  };
+  if (module.source.length > MAX_SOURCE) {
+    unreadable(`it has more than ${MAX_SOURCE} characters`);
+    return undefined;
+  }
   let parsed: ParsedModule | undefined;
   try {
     parsed = parse(module);
   } catch (error) {
     logger.warn(LoaderErrors.EDIT({ editor: 'parser', url: module.url }, error).message);
   }
-  if (parsed === undefined) return undefined;
+  if (parsed === undefined) {
+    unreadable('it has a syntax error');
+    return undefined;
+  }
   let edits = parsed.edit;
   let changed = false;
   for (const editor of wanting) {

@@ -9,6 +9,7 @@ import { transformSync } from 'esbuild';
 import { afterEach, describe, expect, onTestFinished, test, vi } from 'vitest';
 import {
   after,
+  afterThrowing,
   before,
   construct,
   execution,
@@ -145,11 +146,11 @@ describe('load-time weaving', () => {
 
   test('a class that needs its own name while it is made keeps it', async () => {
     const { Orders } = await loadWoven('export class Orders { static first = new Orders(1); static { Orders.ready = true } submit() {} }');
-    expect([Orders.ready, Orders.first instanceof Orders, log]).toEqual([true, true, []]);
+    expect([Orders.ready, Orders.first instanceof Orders, log]).toEqual([true, true, ['new 1']]);
     Orders.ready = false;
     expect(Orders.ready).toBe(false);
     new Orders(2);
-    expect(log).toEqual(['new 2']);
+    expect(log).toEqual(['new 1', 'new 2']);
   });
 
   test('subclasses in the same module go through the woven base once', async () => {
@@ -203,7 +204,10 @@ describe('load-time weaving', () => {
 
   test('an aspect registered late reaches classes that came through the editor', async () => {
     const url = freshUrl();
-    const early = register([{ pointcut: here(url).and(execution('submit')), advice: say('early') }]);
+    const early = register([
+      { pointcut: here(url).and(execution('submit')), advice: say('early') },
+      { pointcut: here(url).and(construct('Orders')), advice: afterThrowing(() => undefined) },
+    ]);
     const { Orders } = await run(edited('export class Orders { submit() {} cancel() {} }', url)!);
     const late = register([
       { pointcut: here(url).and(execution('cancel')), advice: say('late') },
@@ -252,13 +256,14 @@ describe('load-time weaving', () => {
     expect(unmatched.filter(({ pointcut }) => pointcut.includes(new URL(url).pathname)).map(({ advice }) => advice)).toEqual(['typo']);
   });
 
-  test('a class that cannot be woven is loaded without advice, with a warning', async () => {
+  test('a class that can no longer be woven stays as it is, with a warning', async () => {
     const url = freshUrl();
     register([{ pointcut: here(url).and(execution('submit')), advice: say('x') }]);
     const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
     onTestFinished(() => warn.mockRestore());
     const { Orders } = await run(edited('export class Orders { submit() { return 1 } static { Object.freeze(this.prototype) } }', url)!);
-    expect(new Orders().submit()).toBe(1);
+    register([{ pointcut: here(url).and(execution('submit')), advice: say('late') }]);
+    expect([new Orders().submit(), log]).toEqual([1, ['x']]);
     expect(warn).toHaveBeenCalledWith(expect.stringContaining('Orders'), expect.objectContaining({ code: 'SP_ASPECTS_LOAD_TIME_FAILED' }));
   });
 
@@ -296,7 +301,7 @@ describe('load-time weaving', () => {
     const child = spawnSync(process.execPath, [new URL(main).pathname], { encoding: 'utf8' });
     expect(child.stderr).toBe('');
     expect(JSON.parse(child.stdout)).toEqual({
-      seen: ['construct(new Orders)', 'execution(Orders.submit)', 'construct(new Jobs)', 'execution(Jobs.run)'],
+      seen: ['construct(new Orders)', 'execution(Orders.submit)', 'construct(new Jobs)', 'execution(Jobs.run)', 'execution(line)'],
       line: true,
     });
   });

@@ -1,0 +1,95 @@
+import type MagicString from 'magic-string';
+import type { ParsedModule, SourceModule } from '../loader/contract.ts';
+import type { PartialShadow, Pointcut } from './pointcut.ts';
+import type { Report } from './report.ts';
+import type { Node } from './syntax.ts';
+
+/** Where woven modules find the framework. */
+export const GLOBAL = 'spark-proxy.weave';
+
+/** What woven text tells of one of its sites: by position, as it is part of the text. */
+export type SiteText = readonly [
+  what: 'class' | 'object' | 'construct' | 'private' | 'function' | 'call' | 'get' | 'set',
+  name: string,
+  declaringType: string,
+  /** `s`: static, `l`: sloppy mode, `g`/`t`: accessor (get, set). */
+  flags?: string,
+  /** Of a constructor: its length. Of a call or an access: the receiver as the text names it. */
+  more?: number | string,
+];
+
+/**
+ * The edits of one module. Sites are numbered; `ref(n)` is the text that finds the n-th at run time, through a function declared
+ * behind the last statement (hoisted, so that it is there in circular imports too, and lazy, so that it may run before its module).
+ */
+export class WovenText {
+  readonly module: SourceModule;
+  readonly edit: MagicString;
+  readonly #program: { readonly body: readonly Node[] };
+  readonly #bindings: readonly { readonly pointcut: Pointcut; readonly label: string }[];
+  readonly #report: Report;
+  readonly #sites: SiteText[] = [];
+  /** A prefix of identifiers that the source does not use. */
+  readonly prefix: string;
+
+  constructor(module: ParsedModule, bindings: readonly { readonly pointcut: Pointcut; readonly label: string }[], report: Report) {
+    this.module = module;
+    this.edit = module.edit;
+    this.#program = module.program as unknown as { body: readonly Node[] };
+    this.#bindings = bindings;
+    this.#report = report;
+    let prefix = '$sp';
+    for (let n = 0; module.source.includes(prefix); n++) prefix = `$sp${n}`;
+    this.prefix = prefix;
+  }
+
+  get body(): readonly Node[] {
+    return this.#program.body;
+  }
+
+  get changed(): boolean {
+    return this.#sites.length > 0;
+  }
+
+  /** Whether some pointcut may match; said to the report with its place. */
+  matches(shadow: PartialShadow, node: Node): boolean {
+    const hits = this.#bindings.filter(({ pointcut }) => pointcut.evaluate({ ...shadow, module: this.module.url }) !== false);
+    if (hits.length === 0) return false;
+    this.#report.matched(
+      this.module,
+      node.start,
+      shadow,
+      hits.map(({ label }) => label),
+    );
+    return true;
+  }
+
+  /** Whether some pointcut may match, asked for a group whose members are told one by one. */
+  mayMatch(shadow: PartialShadow): boolean {
+    return this.#bindings.some(({ pointcut }) => pointcut.evaluate({ ...shadow, module: this.module.url }) !== false);
+  }
+
+  /** Pointcuts that may match here. */
+  get pointcuts(): readonly Pointcut[] {
+    return this.#bindings.map(({ pointcut }) => pointcut);
+  }
+
+  skip(shadow: PartialShadow, node: Node, why: string): void {
+    const hits = this.#bindings.filter(({ pointcut }) => pointcut.evaluate({ ...shadow, module: this.module.url }) !== false);
+    if (hits.length > 0) this.#report.skipped(this.module, node.start, shadow, why);
+  }
+
+  site(...site: SiteText): string {
+    return `${this.prefix}(${this.#sites.push(site) - 1})`;
+  }
+
+  /** The function that finds sites. Without the framework (another realm, a dump that is run by itself) every site is inert. */
+  finish(): void {
+    const { prefix, module } = this;
+    const inert =
+      'Object.assign((f)=>f,{off:!0,p:(f)=>f,m:(t,f,...a)=>Reflect.apply(f,t,a),g:(t,k)=>t[k],s:(t,k)=>({get v(){return t[k]},set v(v){t[k]=v}}),r:(t,f,...a)=>f(...a),c:(b,t,a)=>b(...a)})';
+    const open = `globalThis[Symbol.for(${JSON.stringify(GLOBAL)})]?.(${JSON.stringify(module.url)},${JSON.stringify(this.#sites)})`;
+    const text = `;var ${prefix}m,${prefix}t;function ${prefix}(i){return(${prefix}m??=${open}??[])[i]??${inert}}${prefix}(0);`;
+    this.edit.appendRight(this.body.at(-1)!.end, text);
+  }
+}
