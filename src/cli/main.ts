@@ -5,10 +5,11 @@ import type { Command } from './command.ts';
 import { confCommand } from './conf.ts';
 import { dispatcherCommand } from './dispatcher.ts';
 import { CLI_ERRORS } from './errors.ts';
+import { programCommand } from './program.ts';
 import { runCommand } from './run.ts';
 import { workerCommand } from './worker.ts';
 
-const COMMANDS: readonly Command[] = [runCommand, dispatcherCommand, workerCommand, confCommand];
+const COMMANDS: readonly Command[] = [runCommand, programCommand, dispatcherCommand, workerCommand, confCommand];
 
 function overview(): string {
   const width = Math.max(...COMMANDS.map((command) => command.name.length));
