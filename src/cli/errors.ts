@@ -4,4 +4,16 @@ export const CLI_ERRORS = defineErrors('CLI', {
   UNKNOWN_COMMAND: ['unknown command {command}', 'known commands: {known}; see spark-proxy --help'],
   USAGE: ['{reason}', 'see spark-proxy {command} --help'],
   NO_SUCH_FILE: ['cannot run {file}: there is no such file', 'give the path of a TypeScript or JavaScript program'],
+  NO_JAVA: [
+    'Apache Spark needs Java {wanted} or newer; found: {found}',
+    'install one (Debian: openjdk-17-jdk-headless) and put it on the PATH, or name it in JAVA_HOME',
+  ],
+  NO_SPARK: [
+    'no Apache Spark is found',
+    'install Apache Spark 3.5 or newer and name its directory in --spark-home or SPARK_HOME, or put its spark-submit on the PATH',
+  ],
+  LOCAL_MASTER: [
+    "master {master} runs all tasks in the driver's own threads, where none can be moved out",
+    'give --master spark://HOST:PORT, yarn or local-cluster[N,CORES,MIB]',
+  ],
 });

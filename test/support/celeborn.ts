@@ -1,10 +1,9 @@
 /** A real Celeborn master and worker for tests, from CELEBORN_HOME or a folder beside the checkout. */
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
-import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { freePort } from './server-process.ts';
 import { JAVA_MODULE_OPTIONS, sparkEnvironment, sparkHome, startProgram, type Program } from './spark.ts';
 
 export interface CelebornFiles {
@@ -28,14 +27,6 @@ export function findCeleborn(): CelebornFiles | undefined {
   return undefined;
 }
 
-async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'));
-  await Promise.all(servers.map((server) => once(server, 'listening')));
-  const ports = servers.map((server) => (server.address() as { port: number }).port);
-  await Promise.all(servers.map((server) => once(server.close(), 'close')));
-  return ports;
-}
-
 export interface CelebornCluster {
   /** What an application sets to shuffle through it. */
   readonly conf: Readonly<Record<string, string>>;
@@ -49,7 +40,7 @@ export async function startCeleborn({ servers, client }: CelebornFiles): Promise
   const directory = mkdtempSync(join(tmpdir(), 'spark-proxy-celeborn-'));
   const storage = join(directory, 'storage');
   mkdirSync(storage);
-  const [port, masterHttp, workerHttp] = (await freePorts(3)) as [number, number, number];
+  const [port, masterHttp, workerHttp] = [await freePort(), await freePort(), await freePort()];
   const properties = {
     'celeborn.master.endpoints': `127.0.0.1:${port}`,
     'celeborn.master.host': '127.0.0.1',

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { findSpark } from '../../tools/spark.ts';
+import { watchOver } from './server-process.ts';
 
 export const CORPUS = fileURLToPath(new URL('../apache-spark/corpus/', import.meta.url));
 export const AGENT_JAR = fileURLToPath(new URL('../../jvm/target/spark-proxy-agent.jar', import.meta.url));
@@ -41,7 +42,14 @@ export const JAVA_MODULE_OPTIONS: readonly string[] = [
 export function sparkEnvironment(home: string, more: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
   const env: NodeJS.ProcessEnv = { ...process.env };
   for (const name of Object.keys(env)) if (/^(SPARK|PYSPARK|HADOOP|YARN)_/.test(name)) delete env[name];
-  return { ...env, SPARK_HOME: home, SPARK_LOCAL_IP: '127.0.0.1', SPARK_LOCAL_HOSTNAME: '127.0.0.1', PYTHONDONTWRITEBYTECODE: '1', ...more };
+  return {
+    ...env,
+    ...(home === '' ? {} : { SPARK_HOME: home }),
+    SPARK_LOCAL_IP: '127.0.0.1',
+    SPARK_LOCAL_HOSTNAME: '127.0.0.1',
+    PYTHONDONTWRITEBYTECODE: '1',
+    ...more,
+  };
 }
 
 /** A child process with all it prints, and a way to wait for a line of it. */
@@ -61,6 +69,7 @@ const TAIL = 6000;
 /** Starts a program in a process group of its own, so that nothing it has started stays. */
 export function startProgram(command: string, args: readonly string[], env: NodeJS.ProcessEnv, cwd?: string): Program {
   const child = spawn(command, args, { env, detached: true, stdio: ['ignore', 'pipe', 'pipe'], ...(cwd === undefined ? {} : { cwd }) });
+  if (child.pid !== undefined) watchOver(process.pid, child.pid, cwd ?? '');
   const output = { stdout: '', stderr: '' };
   const waiting = new Set<() => void>();
   const hear = (to: 'stdout' | 'stderr') => (text: string) => {

@@ -1,0 +1,99 @@
+/** What moves Spark's tasks out, for tests: a dispatcher and workers as processes of their own. */
+import { fileURLToPath } from 'node:url';
+import type { SparkApplicationInfo } from '../../src/apache-spark/index.ts';
+import { environmentName } from '../../src/core/config.ts';
+import { buildAgent } from '../../tools/build-jvm.ts';
+import { freePort } from './server-process.ts';
+import { AGENT_JAR, sparkEnvironment, sparkHome, startProgram, type Program } from './spark.ts';
+
+const CLI = fileURLToPath(new URL('../../bin/spark-proxy.js', import.meta.url));
+const DISPATCHER = fileURLToPath(new URL('spark-dispatcher.ts', import.meta.url));
+
+export interface OutsideOptions {
+  /** Sparks of the workers. @defaultValue the default one */
+  readonly homes?: readonly string[];
+  readonly workers?: number;
+  /** Cores of each worker's executor. */
+  readonly slots?: number;
+  /** A broker, or `tcp://127.0.0.1:0`: the dispatcher serves it. */
+  readonly url?: string;
+  /** Settings of dispatcher and workers. */
+  readonly settings?: Readonly<Record<string, string>>;
+  /** Workers that a new context waits for. @defaultValue workers */
+  readonly expected?: number;
+}
+
+export interface Outside {
+  readonly url: string;
+  /** `host:port` of the agent link. */
+  readonly agent: string;
+  /** What an application sets to be moved out. */
+  readonly conf: Readonly<Record<string, string>>;
+  readonly dispatcher: Program;
+  readonly workers: readonly Program[];
+  startWorker(): Promise<Program>;
+  /** Starts the dispatcher again on its old addresses, after it was killed. */
+  restartDispatcher(): Promise<void>;
+  /** Pids of the external executors that the workers have said they started, latest last. */
+  executorPids(): number[];
+  applications(): Promise<readonly SparkApplicationInfo[]>;
+  stop(): Promise<void>;
+}
+
+/** Starts all of it; the agent jar is built first if need be. */
+export async function startOutside(options: OutsideOptions = {}): Promise<Outside> {
+  const { homes = [sparkHome()], workers: count = 1, slots = 2, url = 'tcp://127.0.0.1:0', settings = {}, expected = count } = options;
+  const problem = buildAgent();
+  if (problem !== undefined) throw new Error(problem);
+  const env: NodeJS.ProcessEnv = { [environmentName('log.level')]: 'info' };
+  for (const [key, value] of Object.entries(settings)) env[environmentName(key)] = value;
+  // A worker dies with its broker's address unchanged, so ports are chosen here.
+  const fixed = url === 'tcp://127.0.0.1:0' ? `tcp://127.0.0.1:${await freePort()}` : url;
+  const agentPort = await freePort();
+  const serve = async (): Promise<Program> => {
+    const program = startProgram(process.execPath, [DISPATCHER, fixed, String(agentPort), String(expected)], sparkEnvironment('', env));
+    await program.printed(/^SERVES /m, 30_000);
+    return program;
+  };
+  let dispatcher = await serve();
+  const workers: Program[] = [];
+  const startWorker = async (): Promise<Program> => {
+    const args = [CLI, 'worker', '--url', fixed, '--slots', String(slots), ...homes.flatMap((home) => ['--spark-home', home])];
+    const program = startProgram(process.execPath, args, sparkEnvironment('', env));
+    workers.push(program);
+    await program.printed(/worker: ready/, 30_000);
+    return program;
+  };
+  const stop = async (): Promise<void> => {
+    await Promise.all(workers.map((worker) => worker.stop()));
+    await dispatcher.stop();
+  };
+  try {
+    for (let i = 0; i < count; i++) await startWorker();
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return {
+    url: fixed,
+    agent: `127.0.0.1:${agentPort}`,
+    conf: { 'spark.driver.defaultJavaOptions': `-javaagent:${AGENT_JAR}`, 'spark.proxy.dispatcher': `127.0.0.1:${agentPort}` },
+    get dispatcher() {
+      return dispatcher;
+    },
+    workers,
+    startWorker,
+    restartDispatcher: async () => {
+      await dispatcher.stop('SIGKILL');
+      dispatcher = await serve();
+    },
+    executorPids: () => workers.flatMap(({ output }) => [...output.stderr.matchAll(/an executor starts .*?pid=(\d+)/g)].map((match) => Number(match[1]))),
+    applications: async () => {
+      const before = dispatcher.output.stdout.length;
+      dispatcher.child.kill('SIGUSR2');
+      const [, text] = await dispatcher.printed(new RegExp(`^[^]{${before}}[^]*?APPLICATIONS (.*)$`, 'm'), 30_000);
+      return JSON.parse(text as string) as SparkApplicationInfo[];
+    },
+    stop,
+  };
+}
