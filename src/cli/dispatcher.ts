@@ -1,4 +1,5 @@
 import { setTimeout as wait } from 'node:timers/promises';
+import { watchConfiguration } from '../core/config-live.ts';
 import { loadConfiguration } from '../core/config.ts';
 import { createLogger, setLogLevel } from '../core/logger.ts';
 import { version } from '../core/version.ts';
@@ -38,6 +39,7 @@ Examples:
     if (values.url !== undefined) flags.set('transport.url', values.url);
     if (values.selector !== undefined) flags.set('host.selector', values.selector);
     const configuration = loadConfiguration({ flags });
+    const watching = watchConfiguration(configuration, { flags }, { signal: true });
     setLogLevel(configuration.get('log.level'));
     const url = configuration.get('transport.url');
     if (url === undefined) throw CLI_ERRORS.USAGE({ command: 'dispatcher', reason: 'no --url is given, and transport.url is not set' });
@@ -71,6 +73,7 @@ Examples:
       await Promise.race([server.drain(grace), again, wait(grace + 10_000, undefined, { ref: false })]);
       return 0;
     } finally {
+      watching.close();
       clearInterval(alive);
       for (const signal of signals) process.removeListener(signal, stop);
     }

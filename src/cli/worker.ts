@@ -1,12 +1,13 @@
 import { hostname } from 'node:os';
 import { VERSIONS_LABEL } from '../apache-spark/index.ts';
+import { watchConfiguration } from '../core/config-live.ts';
 import { loadConfiguration } from '../core/config.ts';
 import { printable, SparkProxyError } from '../core/errors.ts';
 import { newId } from '../core/ids.ts';
 import { createLogger, setLogLevel } from '../core/logger.ts';
 import { makeTemporaryDirectory, removeTemporaryDirectory } from '../core/temporary.ts';
 import { version } from '../core/version.ts';
-import { ThreadPool } from '../executor/thread-pool.ts';
+import { limitsOf, ThreadPool } from '../executor/thread-pool.ts';
 import { createRegisterCenter } from '../registry/index.ts';
 import { startBlockServer, type BlockServer } from '../shuffle/block-server.ts';
 import type { Transport } from '../transports/contract.ts';
@@ -111,6 +112,7 @@ Examples:
     if (values.label !== undefined) flags.set('worker.labels', values.label.join(','));
     if (values['spark-home'] !== undefined) flags.set('spark.homes', values['spark-home'].join(','));
     const configuration = loadConfiguration({ flags });
+    const watching = watchConfiguration(configuration, { flags }, { signal: true });
     setLogLevel(configuration.get('log.level'));
     const url = configuration.get('transport.url');
     if (url === undefined) throw CLI_ERRORS.USAGE({ command: 'worker', reason: 'no --url is given, and transport.url is not set' });
@@ -139,8 +141,7 @@ Examples:
         executorId: id,
         localDir,
         threads: slots,
-        threadMemoryMb: Math.floor(configuration.get('worker.thread.memory') / 1024 ** 2),
-        storageBytes: configuration.get('worker.storage.memory'),
+        ...limitsOf(configuration),
       });
       const spark = await createConfiguredSparkRunner(configuration, {
         id,
@@ -152,6 +153,7 @@ Examples:
         labels[VERSIONS_LABEL] = spark.label;
         await registry.watch('application', (event) => spark.applicationEvent(event));
       }
+      configuration.onChange(() => runner.setLimits(limitsOf(configuration)));
       // What an application left here (shuffle files, cached partitions) goes when it goes.
       await registry.watch('application', (event) => {
         if (event.type === 'left') void runner.applicationEnded(event.id);
@@ -165,7 +167,7 @@ Examples:
         id,
         labels,
         version,
-        drainGraceMs: configuration.get('worker.drain.grace'),
+        drainGraceMs: () => configuration.get('worker.drain.grace'),
         onOrphaned: (reason) => {
           if (owned) void host.close();
           else logger.warn('still no dispatcher; the worker waits for one', { url, reason: reason?.message });
@@ -178,6 +180,7 @@ Examples:
       await transport.close();
       return 0;
     } finally {
+      watching.close();
       stop.close();
       await blocks?.close();
       await removeTemporaryDirectory(localDir);

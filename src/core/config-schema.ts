@@ -98,6 +98,8 @@ export const CONFIG_KEYS = {
   ),
   'worker.labels': key(text, '', 'Labels of a worker: `zone=a,disk=ssd`.'),
   'worker.thread.memory': key(size, '0', 'Heap limit of a runner thread; 0 leaves V8 its own.'),
+  'worker.task.cpu': key(duration, '0', 'CPU time one task may use before it is ended; 0: no limit. A task that waits uses none.'),
+  'worker.process.memory': key(size, '0', 'Resident memory of a worker process at which its largest task is ended; 0: no limit.'),
   'worker.storage.memory': key(size, '1g', 'Memory for cached partitions of one worker, or of the embedded executor.'),
   'spark.homes': key(text, undefined, 'Directories of installed Apache Sparks, separated by commas, whose tasks a worker can run. Default: SPARK_HOME.'),
   'worker.spark.memory': key(size, undefined, 'Memory for all Spark executors of one worker, with overhead and Python. Default: 80 % of the machine.'),
@@ -176,3 +178,17 @@ export const CONFIG_KEYS = {
 
 export type ConfigKey = keyof typeof CONFIG_KEYS;
 export type ConfigValue<K extends ConfigKey> = (typeof CONFIG_KEYS)[K] extends Key<infer T> ? T : never;
+
+/** Keys whose edits take effect while a process runs (see config-live.ts); the others are read at its start. */
+export const LIVE_KEYS = [
+  'reschedule.dst.executor',
+  'host.selector',
+  'log.level',
+  'task.timeout',
+  'spark.driver.maxResultSize',
+  'worker.thread.memory',
+  'worker.task.cpu',
+  'worker.storage.memory',
+  'worker.process.memory',
+  'worker.drain.grace',
+] as const satisfies readonly ConfigKey[];

@@ -1,24 +1,9 @@
 /** Effective configuration: defaults < properties file < Spark conf < environment < flags, each value with where it came from. */
-import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { CONFIG_KEYS, type ConfigKey, type ConfigValue } from './config-schema.ts';
-import { defineErrors } from './errors.ts';
+import { CONFIG_ERRORS } from './config-errors.ts';
+import { CONFIG_KEYS, LIVE_KEYS, type ConfigKey, type ConfigValue } from './config-schema.ts';
+import { findPropertiesFile, readProperties, type Setting, type Settings } from './properties.ts';
 
-export const CONFIG_ERRORS = defineErrors('CONFIG', {
-  UNKNOWN_KEY: ['unknown configuration key {key} ({where})', '{hint}'],
-  BAD_VALUE: ['{key} = {value} is not valid: {reason} ({where})', 'see `spark-proxy conf` for every key, its meaning and its default'],
-  BAD_LINE: ['{where}: not a property: {line}', 'write one `key = value` a line; comments begin with # or !'],
-  DUPLICATE_KEY: ['{key} is set twice ({where}, first at line {first})', 'keep one of the two lines'],
-  UNREADABLE: ['{path} cannot be read: {reason}', 'check the path and its permissions'],
-});
-
-/** One value and where it came from, such as `common.properties:12`, `environment`, `SparkConf`, `default`. */
-export interface Setting {
-  readonly value: string;
-  readonly where: string;
-}
-
-export type Settings = ReadonlyMap<string, Setting>;
+export { findPropertiesFile, readProperties, type Setting, type Settings };
 
 /** Keys of ours; others beginning with `spark.` belong to the program or to Spark and are passed through. */
 function isKnown(key: string): key is ConfigKey {
@@ -42,34 +27,6 @@ function suggestion(key: string): string {
     .map((known) => [distance(key, known), known] as const)
     .sort((a, b) => a[0] - b[0])[0];
   return near !== undefined && near[0] <= 4 ? `did you mean ${near[1]}?` : 'see `spark-proxy conf` for every key';
-}
-
-/**
- * Reads a Java-style properties file: `key = value`, `key: value` or `key value`, # and ! comments, CRLF and BOM allowed.
- * @throws SP_CONFIG_UNREADABLE, SP_CONFIG_BAD_LINE, SP_CONFIG_DUPLICATE_KEY, SP_CONFIG_UNKNOWN_KEY (with file and line)
- */
-export function readProperties(path: string): Settings {
-  let content: string;
-  try {
-    content = readFileSync(path, 'utf8');
-  } catch (cause) {
-    throw CONFIG_ERRORS.UNREADABLE({ path, reason: (cause as Error).message }, cause);
-  }
-  const settings = new Map<string, Setting>();
-  const lines = content.replace(/^\ufeff/, '').split(/\r?\n/);
-  const firstAt = new Map<string, number>();
-  lines.forEach((line, index) => {
-    const trimmed = line.trim();
-    if (trimmed === '' || trimmed.startsWith('#') || trimmed.startsWith('!')) return;
-    const where = `${path}:${index + 1}`;
-    const match = /^([\w.-]+)\s*(?:[=:]|\s)\s*(.*)$/.exec(trimmed);
-    if (match === null) throw CONFIG_ERRORS.BAD_LINE({ where, line: trimmed });
-    const [, name, value] = match as unknown as [string, string, string];
-    if (firstAt.has(name)) throw CONFIG_ERRORS.DUPLICATE_KEY({ key: name, where, first: firstAt.get(name) });
-    firstAt.set(name, index + 1);
-    settings.set(name, { value, where });
-  });
-  return settings;
 }
 
 /** `reschedule.dst.executor` -> `SPARK_PROXY_RESCHEDULE_DST_EXECUTOR`: prefixed, so that no other tool's LOG_LEVEL is taken for ours. */
@@ -98,21 +55,15 @@ export function fromPairs(pairs: Iterable<readonly [string, string]>, where: str
   return settings;
 }
 
-/** First `common.properties` found in SPARK_CONF_DIR, EXTERNAL_SPARK_CONF_DIR, HADOOP_CONF_DIR, $EXTERNAL_SPARK_HOME/conf, in this order. */
-export function findPropertiesFile(env: NodeJS.ProcessEnv): string | undefined {
-  const home = env['EXTERNAL_SPARK_HOME'];
-  const directories = [env['SPARK_CONF_DIR'], env['EXTERNAL_SPARK_CONF_DIR'], env['HADOOP_CONF_DIR'], home === undefined ? undefined : join(home, 'conf')];
-  return directories.flatMap((d) => (d === undefined ? [] : [join(d, 'common.properties')])).find((path) => existsSync(path));
-}
-
 /** A URL as it may be shown. */
 export function withoutPassword(url: string): string {
   return url.replace(/^([\w+.-]+:\/\/[^:@/]*):[^@/]*@/, '$1:***@');
 }
 
 export class Configuration {
-  readonly #settings: ReadonlyMap<string, Setting>;
+  #settings: ReadonlyMap<string, Setting>;
   readonly #parsed = new Map<string, unknown>();
+  readonly #listeners = new Set<(key: ConfigKey) => void>();
 
   /** Later layers win. @throws SP_CONFIG_UNKNOWN_KEY, SP_CONFIG_BAD_VALUE */
   constructor(...layers: readonly Settings[]) {
@@ -143,6 +94,37 @@ export class Configuration {
     return (fallback === undefined ? undefined : CONFIG_KEYS[key].parse.parse(fallback)) as ConfigValue<K>;
   }
 
+  /**
+   * Takes over the values of another configuration for the keys that may change while a process runs (LIVE_KEYS), and tells listeners.
+   * Returns the keys that changed, and those whose change needs a new start.
+   */
+  take(next: Configuration): { readonly changed: readonly ConfigKey[]; readonly needStart: readonly ConfigKey[] } {
+    const differing = (Object.keys(CONFIG_KEYS) as ConfigKey[]).filter((key) => this.#text(key) !== next.#text(key));
+    const live: ReadonlySet<string> = new Set(LIVE_KEYS);
+    const changed = differing.filter((key) => live.has(key));
+    const settings = new Map(this.#settings);
+    for (const key of changed) {
+      const setting = next.#settings.get(key);
+      if (setting === undefined) settings.delete(key);
+      else settings.set(key, setting);
+      if (next.#parsed.has(key)) this.#parsed.set(key, next.#parsed.get(key));
+      else this.#parsed.delete(key);
+    }
+    this.#settings = settings;
+    for (const key of changed) for (const listener of this.#listeners) listener(key);
+    return { changed, needStart: differing.filter((key) => !live.has(key)) };
+  }
+
+  /** Called with each key that `take` has changed; returns the unsubscribe function. */
+  onChange(listener: (key: ConfigKey) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  #text(key: ConfigKey): string | undefined {
+    return this.#settings.get(key)?.value ?? CONFIG_KEYS[key].default;
+  }
+
   /** True when somebody set it. */
   has(key: string): boolean {
     return this.#settings.has(key);
@@ -158,19 +140,22 @@ export class Configuration {
   }
 }
 
-/** Configuration of this process: properties file, `conf` (a SparkConf's pairs), environment, flags. */
-export function loadConfiguration(options: {
+/** Where the values of a process come from. */
+export interface ConfigurationSources {
   readonly env?: NodeJS.ProcessEnv;
   readonly conf?: Iterable<readonly [string, string]>;
   readonly flags?: Iterable<readonly [string, string]>;
   readonly propertiesFile?: string;
-}): Configuration {
-  const env = options.env ?? process.env;
-  const path = options.propertiesFile ?? findPropertiesFile(env);
+}
+
+/** Configuration of this process: properties file, `conf` (a SparkConf's pairs), environment, flags. */
+export function loadConfiguration(sources: ConfigurationSources): Configuration {
+  const env = sources.env ?? process.env;
+  const path = sources.propertiesFile ?? findPropertiesFile(env);
   return new Configuration(
     path === undefined ? new Map() : readProperties(path),
-    fromPairs(options.conf ?? [], 'SparkConf'),
+    fromPairs(sources.conf ?? [], 'SparkConf'),
     fromEnvironment(env),
-    fromPairs(options.flags ?? [], 'command line'),
+    fromPairs(sources.flags ?? [], 'command line'),
   );
 }

@@ -1,7 +1,7 @@
 /** Cached partitions of one process, in shared memory that all its threads read. Least recently added go first when full. */
 export class BlockManager {
   readonly #blocks = new Map<string, Uint8Array>();
-  readonly #capacity: number;
+  #capacity: number;
   readonly #dropped: (id: string) => void;
   #bytes = 0;
 
@@ -24,6 +24,14 @@ export class BlockManager {
     this.#blocks.set(id, bytes);
     this.#bytes += bytes.byteLength;
     return true;
+  }
+
+  setCapacity(capacity: number): void {
+    this.#capacity = capacity;
+    for (const old of this.#blocks.keys()) {
+      if (this.#bytes <= capacity) return;
+      this.#remove(old);
+    }
   }
 
   /** Drops the blocks whose id begins with `prefix` (`rdd_7_`: all partitions of RDD 7). */

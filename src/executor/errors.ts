@@ -7,6 +7,11 @@ export const TASK_ERRORS = defineErrors('TASK', {
     'task {taskId} ran out of memory: the limit of a runner thread is {limitMb} MB',
     'use more, smaller partitions, or raise worker.thread.memory',
   ],
+  CPU_LIMIT: ['task {taskId} used more than {limitMs} ms of CPU time and was ended', 'raise worker.task.cpu, or look for an endless loop in the function'],
+  PROCESS_MEMORY: [
+    'task {taskId} was ended: its process holds {residentMb} MB, the limit is {limitMb} MB',
+    'use more, smaller partitions, or raise worker.process.memory',
+  ],
   THREAD_DIED: ['the thread of task {taskId} ended: {reason}', 'do not call process.exit() in a task; the cause says more'],
   NOT_ITERABLE: ['{operator} must return an iterable, got {got}', 'return an array or a generator'],
   BAD_PAYLOAD: ['the payload of task {taskId} cannot be read: {reason}', 'driver and workers must run the same version of spark-proxy'],

@@ -14,10 +14,13 @@ import type { TaskDescription } from '../protocol/task.ts';
 import type { BlockLocation, BlockTls } from '../shuffle/block-location.ts';
 import { BlockManager } from './block-manager.ts';
 import { TASK_ERRORS } from './errors.ts';
+import { cpuTimeOf, heapLimitOf, limitsIn, MemoryWatch, NO_LIMITS, type ThreadLimits } from './thread-limits.ts';
 import { applicationDirectory } from './task-runtime.ts';
 import { packTasks, unpackResults, type FromThread, type ThreadOptions, type ThreadTask, type ToThread } from './thread-messages.ts';
 
-export interface ThreadPoolOptions {
+export { limitsOf } from './thread-limits.ts';
+
+export interface ThreadPoolOptions extends Partial<ThreadLimits> {
   readonly executorId: string;
   /** Directory for shuffle files; one directory an application is made below it. */
   readonly localDir: string;
@@ -25,10 +28,6 @@ export interface ThreadPoolOptions {
   readonly threads: number;
   /** Most tasks a thread holds, running and waiting, while tasks are short. @defaultValue 16 */
   readonly queueDepth?: number;
-  /** Old-space limit of a thread in MB; 0 leaves V8's. @defaultValue 0 */
-  readonly threadMemoryMb?: number;
-  /** Bytes of cached partitions kept before the least recently used are dropped. @defaultValue 1073741824 */
-  readonly storageBytes?: number;
   /** Name of this machine: shuffle files of executors of the same name are opened by path. @defaultValue hostname() */
   readonly machine?: string;
   /** The block server that gives this executor's shuffle files to other machines. */
@@ -40,6 +39,9 @@ export interface ThreadPoolOptions {
 
 /** Tasks shorter than this (mean, milliseconds) are queued deep; up to ten times longer, two at a time; else one. */
 const SHORT_TASK_MS = 0.5;
+
+/** CPU time is looked at no more often than this, milliseconds. */
+const CPU_STEP_MS = 50;
 
 /** Blobs a thread keeps; the oldest go first and are sent again when needed. */
 const MAX_THREAD_BLOBS = 256;
@@ -64,8 +66,17 @@ interface Thread {
   /** It has loaded its code: deadlines count from here, not from the start of the thread. */
   ready: boolean;
   deadline: Timer | undefined;
+  /** Looks whether its running task has used up its CPU time. */
+  cpu: Timer | undefined;
   /** Why the pool is ending it, for the running task's error. */
   ending: Error | undefined;
+}
+
+function stopTimers(thread: Thread): void {
+  thread.deadline?.cancel();
+  thread.deadline = undefined;
+  thread.cpu?.cancel();
+  thread.cpu = undefined;
 }
 
 export class ThreadPool {
@@ -75,7 +86,9 @@ export class ThreadPool {
     return this.#options.threads * this.depth;
   }
 
-  readonly #options: Required<ThreadPoolOptions>;
+  readonly #options: Required<Omit<ThreadPoolOptions, keyof ThreadLimits>>;
+  readonly #limits: ThreadLimits;
+  readonly #memory: MemoryWatch<Thread>;
   readonly #threads: Thread[] = [];
   readonly #waiting: Job[] = [];
   #waitingHead = 0;
@@ -89,17 +102,32 @@ export class ThreadPool {
   #meanMs = 100;
 
   constructor(options: ThreadPoolOptions) {
-    this.#options = {
-      queueDepth: 16,
-      threadMemoryMb: 0,
-      storageBytes: 1 << 30,
-      machine: hostname(),
-      location: undefined,
-      tls: undefined,
-      clock: systemClock,
-      ...options,
-    };
-    this.#blocks = new BlockManager(this.#options.storageBytes, (id) => this.#broadcast({ dropBlock: id }));
+    this.#options = { queueDepth: 16, machine: hostname(), location: undefined, tls: undefined, clock: systemClock, ...options };
+    this.#limits = { ...NO_LIMITS, ...limitsIn(options) };
+    this.#memory = new MemoryWatch(this.#limits, {
+      clock: this.#options.clock,
+      busy: () => this.#threads.filter((thread) => thread.jobs.length > 0 && thread.ready),
+      heapFull: (thread, limitMb) => this.#end(thread, 0, TASK_ERRORS.OUT_OF_MEMORY({ taskId: thread.jobs[0]?.task.taskId, limitMb })),
+      processFull: (thread, residentMb, limitMb) =>
+        this.#end(thread, 0, TASK_ERRORS.PROCESS_MEMORY({ taskId: thread.jobs[0]?.task.taskId, residentMb, limitMb })),
+    });
+    this.#blocks = new BlockManager(this.#limits.storageBytes, (id) => this.#broadcast({ dropBlock: id }));
+  }
+
+  /** Takes effect with the next task; the heap limit with the next thread, so idle threads are started anew. */
+  setLimits(limits: ThreadLimits): void {
+    const heapChanged = limits.threadMemoryMb !== this.#limits.threadMemoryMb;
+    Object.assign(this.#limits, limits);
+    this.#blocks.setCapacity(limits.storageBytes);
+    this.#memory.setActive(this.#active, true);
+    if (heapChanged) this.#retireIdle();
+  }
+
+  #retireIdle(): void {
+    for (const thread of this.#threads.filter((one) => one.jobs.length === 0)) {
+      this.#threads.splice(this.#threads.indexOf(thread), 1);
+      void thread.worker.terminate();
+    }
   }
 
   /** Tasks worth sending to a thread at a time: more while tasks are short, so that it never waits for its next one. */
@@ -143,11 +171,12 @@ export class ThreadPool {
 
   async close(): Promise<void> {
     this.#closed = true;
+    this.#memory.setActive(false);
     for (const job of this.#waiting.splice(0).slice(this.#waitingHead)) job.reject(TASK_ERRORS.RUNNER_CLOSED({ taskId: job.task.taskId }));
     this.#waitingHead = 0;
     const threads = this.#threads.splice(0);
     for (const thread of threads) {
-      thread.deadline?.cancel();
+      stopTimers(thread);
       for (const job of thread.jobs.splice(0)) job.reject(TASK_ERRORS.RUNNER_CLOSED({ taskId: job.task.taskId }));
     }
     await Promise.all(threads.map((thread) => thread.worker.terminate()));
@@ -246,15 +275,15 @@ export class ThreadPool {
   }
 
   #start(): Thread {
-    const { executorId, localDir, threadMemoryMb, machine, location, tls } = this.#options;
+    const { executorId, localDir, machine, location, tls } = this.#options;
     const options: ThreadOptions = { executorId, localDir, machine, location, tls };
     const worker = new Worker(new URL(`./thread-main${extname(import.meta.url)}`, import.meta.url), {
       workerData: options,
       name: `spark-proxy-${executorId}`,
       execArgv: [],
-      ...(threadMemoryMb > 0 ? { resourceLimits: { maxOldGenerationSizeMb: threadMemoryMb } } : {}),
+      ...heapLimitOf(this.#limits),
     });
-    const thread: Thread = { worker, jobs: [], blobs: new Set(), outbox: [], tasks: [], ready: false, deadline: undefined, ending: undefined };
+    const thread: Thread = { worker, jobs: [], blobs: new Set(), outbox: [], tasks: [], ready: false, deadline: undefined, cpu: undefined, ending: undefined };
     if (!this.#active) worker.unref();
     for (const [id, bytes] of this.#blocks.entries()) thread.outbox.push({ block: { id, bytes } });
     worker.on('message', (messages: FromThread[]) => this.#received(thread, messages));
@@ -290,19 +319,34 @@ export class ThreadPool {
     this.#meanMs += (runMs - this.#meanMs) * 0.2;
     const at = thread.jobs.findIndex((job) => job.sequence === sequence);
     if (at < 0) return undefined;
-    thread.deadline?.cancel();
-    thread.deadline = undefined;
+    stopTimers(thread);
     return thread.jobs.splice(at, 1)[0];
   }
 
   /** The deadline of the task at the head; it runs from when the one before it ended. */
   #startDeadline(thread: Thread): void {
-    thread.deadline?.cancel();
-    thread.deadline = undefined;
+    stopTimers(thread);
     const head = thread.jobs[0];
-    if (head === undefined || head.task.timeoutMs <= 0 || !thread.ready || thread.ending !== undefined) return;
+    if (head === undefined || !thread.ready || thread.ending !== undefined) return;
+    if (this.#limits.cpuMs > 0) void this.#limitCpu(thread, head, this.#limits.cpuMs);
+    if (head.task.timeoutMs <= 0) return;
     const { taskId, timeoutMs } = head.task;
     thread.deadline = this.#options.clock.after(timeoutMs, () => this.#end(thread, 0, TASK_ERRORS.TIMEOUT({ taskId, timeoutMs })), { background: true });
+  }
+
+  /** Looks again when the task could have used up the rest; one thread's CPU time never runs faster than the clock. */
+  async #limitCpu(thread: Thread, head: Job, limitMs: number): Promise<void> {
+    const isRunning = (): boolean => thread.jobs[0] === head && thread.ending === undefined;
+    const began = await cpuTimeOf(thread.worker);
+    let used = 0;
+    while (isRunning() && used < limitMs) {
+      const rest = Math.max(CPU_STEP_MS, limitMs - used);
+      await new Promise<void>((resolve) => {
+        thread.cpu = this.#options.clock.after(rest, resolve, { background: true });
+      });
+      if (isRunning()) used = (await cpuTimeOf(thread.worker)) - began;
+    }
+    if (isRunning()) this.#end(thread, 0, TASK_ERRORS.CPU_LIMIT({ taskId: head.task.taskId, limitMs }));
   }
 
   /** Ends the job at `at`; JavaScript cannot be interrupted, so a running one takes its thread along. */
@@ -318,7 +362,7 @@ export class ThreadPool {
     const at = this.#threads.indexOf(thread);
     if (at < 0) return;
     this.#threads.splice(at, 1);
-    thread.deadline?.cancel();
+    stopTimers(thread);
     const jobs = thread.jobs.splice(0);
     // The head was running; those behind it had not begun and move to another thread.
     if (thread.ending === undefined) {
@@ -331,7 +375,7 @@ export class ThreadPool {
 
   #deathOf(task: TaskDescription, reason: Error): SparkProxyError {
     if ((reason as NodeJS.ErrnoException).code === 'ERR_WORKER_OUT_OF_MEMORY') {
-      return TASK_ERRORS.OUT_OF_MEMORY({ taskId: task.taskId, limitMb: this.#options.threadMemoryMb || 'V8 default' }, reason);
+      return TASK_ERRORS.OUT_OF_MEMORY({ taskId: task.taskId, limitMb: this.#limits.threadMemoryMb || 'V8 default' }, reason);
     }
     return TASK_ERRORS.THREAD_DIED({ taskId: task.taskId, reason: reason.message }, reason);
   }
@@ -340,6 +384,7 @@ export class ThreadPool {
   #setActive(active: boolean): void {
     if (active === this.#active) return;
     this.#active = active;
+    this.#memory.setActive(active);
     for (const { worker } of this.#threads) {
       if (active) worker.ref();
       else worker.unref();

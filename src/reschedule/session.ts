@@ -50,6 +50,7 @@ export class RescheduleSession implements DispatcherListener {
   #unsubscribe: (() => void) | undefined;
   #waiting: Timer | undefined;
   #starting: Promise<void> | undefined;
+  readonly #unwatch: () => void;
   #lastStats: DispatcherStats | undefined;
   #captured = 0;
   #inside = 0;
@@ -63,12 +64,21 @@ export class RescheduleSession implements DispatcherListener {
     const { backend, configuration } = context;
     this.#instances = configuration.get('worker.instances');
     this.#url = configuration.get('transport.url') ?? (this.#instances > 0 ? 'tcp://127.0.0.1:0' : undefined);
-    if (this.#url !== undefined && this.destination === 'external') {
-      this.#starting = this.#start(this.#url).finally(() => {
-        this.#starting = undefined;
-        backend.reviveOffers();
-      });
-    }
+    this.#startOnce();
+    // The destination may be changed while the program runs.
+    this.#unwatch = configuration.onChange((key) => {
+      if (key !== 'reschedule.dst.executor' || this.#closed) return;
+      this.#startOnce();
+      backend.reviveOffers();
+    });
+  }
+
+  #startOnce(): void {
+    if (this.#url === undefined || this.destination === 'internal' || this.#transport !== undefined || this.#starting !== undefined) return;
+    this.#starting = this.#start(this.#url).finally(() => {
+      this.#starting = undefined;
+      this.#context.backend.reviveOffers();
+    });
   }
 
   get destination(): 'external' | 'internal' {
@@ -243,6 +253,7 @@ export class RescheduleSession implements DispatcherListener {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    this.#unwatch();
     this.#waiting?.cancel();
     this.#waiting = undefined;
     await this.#starting;

@@ -23,8 +23,9 @@ export interface DagSchedulerOptions {
   readonly events: EventBus<SparkListenerEvents>;
   readonly clock: Clock;
   readonly maxStageAttempts: number;
-  readonly maxResultBytes: number;
-  readonly taskTimeoutMs: number;
+  /** Asked each time: both may be changed while jobs run. */
+  readonly maxResultBytes: () => number;
+  readonly taskTimeoutMs: () => number;
   /** Where other machines get the shuffle files that tasks inside have written; undefined: nowhere. */
   readonly inside?: () => BlockLocation | undefined;
   /** Accumulator updates of a successful partition. */
@@ -202,7 +203,7 @@ export class DAGScheduler implements TaskSchedulerListener {
     this.#running.add(stage);
     const { events, clock, taskTimeoutMs, taskScheduler } = this.#options;
     if (events.has('onStageSubmitted')) events.emit('onStageSubmitted', { stage: stageInfo(stage, attempt, missing.length), time: clock.wallTime() });
-    taskScheduler.submitTasks({ stageId: stage.id, stageAttempt: attempt, priority: job.jobId, tasks, timeoutMs: taskTimeoutMs });
+    taskScheduler.submitTasks({ stageId: stage.id, stageAttempt: attempt, priority: job.jobId, tasks, timeoutMs: taskTimeoutMs() });
   }
 
   /** Serializes the stage and the payload of each task; what they share goes to the blob store until the stage ends. */
@@ -278,7 +279,7 @@ export class DAGScheduler implements TaskSchedulerListener {
   #resultTaskSucceeded(stage: ResultStage, index: number, result: TaskResult): void {
     const job = this.#jobOf(stage);
     if (job === undefined || job.finished[index] === true) return;
-    const limit = this.#options.maxResultBytes;
+    const limit = this.#options.maxResultBytes();
     job.resultBytes += result.value instanceof Uint8Array ? result.value.byteLength : 0;
     if (limit > 0 && job.resultBytes > limit) {
       this.#endJob(job, SCHEDULER_ERRORS.RESULT_TOO_LARGE({ jobId: job.jobId, size: job.resultBytes, limit }));

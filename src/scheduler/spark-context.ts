@@ -2,6 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { availableParallelism, hostname } from 'node:os';
 import { SERIALIZE } from '../closure/contract.ts';
 import { systemClock } from '../core/clock.ts';
+import { watchConfiguration, type ConfigurationWatch } from '../core/config-live.ts';
 import { loadConfiguration, type Configuration } from '../core/config.ts';
 import { EventBus } from '../core/events.ts';
 import { newId } from '../core/ids.ts';
@@ -9,7 +10,7 @@ import { createLogger } from '../core/logger.ts';
 import { makeTemporaryDirectory, removeTemporaryDirectory } from '../core/temporary.ts';
 import type { Sink } from '../executor/plan.ts';
 import { blockId } from '../executor/task-runtime.ts';
-import { ThreadPool } from '../executor/thread-pool.ts';
+import { limitsOf, ThreadPool } from '../executor/thread-pool.ts';
 import { userFrames, type RddContext, type RddNode } from '../rdd/node.ts';
 import { RDD } from '../rdd/rdd.ts';
 import { parallelizeNode, rangeNode, textFileNode } from '../rdd/sources.ts';
@@ -50,6 +51,7 @@ export class SparkContext implements RddContext {
   #shuffles = 0;
   #ids = 0;
   #stopped: Promise<void> | undefined;
+  readonly #watch: ConfigurationWatch;
   #blockServer: BlockServer | undefined;
   /** While a job runs the process must not end, even when all its work is elsewhere. */
   #keepAlive: NodeJS.Timeout | undefined;
@@ -57,7 +59,8 @@ export class SparkContext implements RddContext {
   /** @throws SP_CONFIG_BAD_VALUE, SP_CONFIG_UNKNOWN_KEY with where the value came from */
   constructor(conf: SparkConf | Readonly<Record<string, string | number | boolean>> = new SparkConf()) {
     this.#conf = conf instanceof SparkConf ? conf : new SparkConf(conf);
-    const configuration = (this.configuration = loadConfiguration({ conf: this.#conf.getAll() }));
+    const sources = { conf: [...this.#conf.getAll()] };
+    const configuration = (this.configuration = loadConfiguration(sources));
     this.appName = configuration.get('spark.app.name');
     this.master = configuration.get('spark.master');
     const { threads, maxFailures } = parseMaster(this.master);
@@ -66,8 +69,7 @@ export class SparkContext implements RddContext {
       executorId: DRIVER_EXECUTOR,
       localDir: this.#localDir,
       threads,
-      threadMemoryMb: Math.floor(configuration.get('worker.thread.memory') / 1024 ** 2),
-      storageBytes: configuration.get('worker.storage.memory'),
+      ...limitsOf(configuration),
     });
     const taskScheduler = new TaskScheduler({
       maxFailures: maxFailures ?? configuration.get('spark.task.maxFailures'),
@@ -83,15 +85,17 @@ export class SparkContext implements RddContext {
       events: this.events,
       clock: systemClock,
       maxStageAttempts: configuration.get('spark.stage.maxConsecutiveAttempts'),
-      maxResultBytes: configuration.get('spark.driver.maxResultSize'),
+      maxResultBytes: () => configuration.get('spark.driver.maxResultSize'),
       inside: () => this.#blockServer?.location,
-      taskTimeoutMs: configuration.get('task.timeout'),
+      taskTimeoutMs: () => configuration.get('task.timeout'),
       mergeAccumulators: (updates) => {
         for (const [id, update] of updates) this.#accumulators.get(id)?.merge(update);
       },
     });
     taskScheduler.initialize(this.backend, this.#dag);
     this.backend.start();
+    this.#watch = watchConfiguration(configuration, sources);
+    configuration.onChange(() => pool.setLimits(limitsOf(configuration)));
     this.events.emit('onApplicationStart', { appId: this.applicationId, appName: this.appName, time: this.startTime });
   }
 
@@ -250,6 +254,7 @@ export class SparkContext implements RddContext {
   }
 
   async #stop(): Promise<void> {
+    this.#watch.close();
     this.#dag.cancelAll('the SparkContext was stopped');
     this.events.emit('onApplicationEnd', { appId: this.applicationId, time: systemClock.wallTime() });
     await this.backend.stop();

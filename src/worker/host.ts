@@ -32,7 +32,7 @@ export interface WorkerHostOptions {
   /** Most bytes of blobs kept, beyond those of tasks at work. @defaultValue 268435456 */
   readonly blobBytes?: number;
   /** How long tasks may go on running after `drain`. @defaultValue 30000 */
-  readonly drainGraceMs?: number;
+  readonly drainGraceMs?: number | (() => number);
   /** How often the register center is told the load, and missing blobs are asked for again, milliseconds. @defaultValue 500 */
   readonly loadIntervalMs?: number;
   /** When its dispatcher is gone, tasks run on for this long for the one that takes over, milliseconds. @defaultValue 30000 */
@@ -199,7 +199,8 @@ class Worker implements WorkerHost {
     let timer: Timer | undefined;
     await new Promise<void>((resolve) => {
       this.#whenIdle = resolve;
-      timer = this.#clock.after(this.#options.drainGraceMs ?? 30_000, resolve, { background: true });
+      const { drainGraceMs = 30_000 } = this.#options;
+      timer = this.#clock.after(typeof drainGraceMs === 'function' ? drainGraceMs() : drainGraceMs, resolve, { background: true });
       this.#checkIdle();
     });
     timer?.cancel();

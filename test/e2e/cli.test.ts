@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
@@ -73,4 +73,23 @@ test('conf says where each value came from', async () => {
   const conf = new Map((JSON.parse(stdout) as { key: string; value?: string; where: string }[]).map((row) => [row.key, row]));
   expect(conf.get('worker.slots')).toMatchObject({ value: '3', where: 'command line' });
   expect(conf.get('host.selector')).toMatchObject({ value: 'ROUND_ROBIN', where: 'environment SPARK_PROXY_HOST_SELECTOR' });
+});
+
+test('conf set, get and unset edit one key of the file that is in force; what is not valid is refused', async () => {
+  const conf = mkdtempSync(join(directory, 'conf-'));
+  const env = { EXTERNAL_SPARK_CONF_DIR: conf };
+  const file = join(conf, 'common.properties');
+  const set = await run(['conf', 'set', 'reschedule.dst.executor', 'internal'], { env });
+  expect([set.code, set.stdout]).toEqual([0, `${file}: takes effect at once\n`]);
+  expect((await run(['conf', 'set', 'spark.app.name', 'a $(touch /tmp/never) `id`;'], { env })).stdout).toContain('next start');
+  expect((await run(['conf', 'get', 'spark.app.name'], { env })).stdout).toBe('a $(touch /tmp/never) `id`;\n');
+  const before = readFileSync(file, 'utf8');
+  const bad = await run(['conf', 'set', 'task.timeout', 'soon'], { env });
+  expect(bad.code).toBe(1);
+  expect(bad.stderr).toMatch(/task\.timeout = soon is not valid.*common\.properties:3/);
+  expect((await run(['conf', 'set', 'task.timout', '1s'], { env })).stderr).toContain('did you mean task.timeout');
+  expect((await run(['conf', 'set', 'task.timeout'], { env })).code).toBe(2);
+  expect(readFileSync(file, 'utf8')).toBe(before);
+  expect((await run(['conf', 'unset', 'reschedule.dst.executor'], { env })).code).toBe(0);
+  expect(readFileSync(file, 'utf8')).toBe('spark.app.name = a $(touch /tmp/never) `id`;\n');
 });

@@ -1,5 +1,6 @@
 import { readdirSync } from 'node:fs';
 import { afterEach, expect, test } from 'vitest';
+import { loadConfiguration } from '../../src/core/config.ts';
 import { capture, type RescheduleSession } from '../../src/reschedule/index.ts';
 import { SparkContext } from '../../src/scheduler/spark-context.ts';
 import { startWorker, workersOf, type WorkerProcess } from './worker-process.ts';
@@ -44,9 +45,7 @@ test('reducers fetch the shuffle files of other hosts, also of the driver, and t
   for (const { id } of workers) expect(bytes.get(id)).toBeGreaterThan(0);
   // The map outputs stay on the workers; now the reducers run inside.
   bytes.clear();
-  (sc.configuration as { get: (key: string) => unknown }).get = new Proxy(sc.configuration.get.bind(sc.configuration), {
-    apply: (get, _self, [key]: [never]) => ((key as string) === 'reschedule.dst.executor' ? 'internal' : get(key)),
-  }) as never;
+  sc.configuration.take(loadConfiguration({ env: {}, flags: [['reschedule.dst.executor', 'internal']] }));
   expect(sorted(await grouped.collect())).toEqual(expected);
   expect([...bytes.keys()]).toEqual(['driver']);
   expect(bytes.get('driver')).toBeGreaterThan(0);

@@ -1,0 +1,10 @@
+import { defineErrors } from './errors.ts';
+
+export const CONFIG_ERRORS = defineErrors('CONFIG', {
+  UNKNOWN_KEY: ['unknown configuration key {key} ({where})', '{hint}'],
+  BAD_VALUE: ['{key} = {value} is not valid: {reason} ({where})', 'see `spark-proxy conf` for every key, its meaning and its default'],
+  BAD_LINE: ['{where}: not a property: {line}', 'write one `key = value` a line, without control characters; comments begin with # or !'],
+  DUPLICATE_KEY: ['{key} is set twice ({where}, first at line {first})', 'keep one of the two lines'],
+  UNREADABLE: ['{path} cannot be read: {reason}', 'check the path and its permissions'],
+  UNWRITABLE: ['{path} cannot be written: {reason}', 'check the path and its permissions'],
+});
