@@ -66,7 +66,7 @@ interface Heap {
 async function heapOf(worker: Worker): Promise<Heap> {
   if (typeof worker.getHeapStatistics !== 'function') return NO_HEAP;
   try {
-    const { used_heap_size: used, external_memory: external = 0, heap_size_limit: allowed } = await worker.getHeapStatistics();
+    const { used_heap_size: used, external_memory: external, heap_size_limit: allowed } = await worker.getHeapStatistics();
     return { used, external, allowed };
   } catch {
     // It has ended.
