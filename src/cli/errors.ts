@@ -16,4 +16,6 @@ export const CLI_ERRORS = defineErrors('CLI', {
     "master {master} runs all tasks in the driver's own threads, where none can be moved out",
     'give --master spark://HOST:PORT, yarn or local-cluster[N,CORES,MIB]',
   ],
+  NOT_INSTALLED: ['package {name}, which {from} needs, is not installed', 'run npm install, then make the package again'],
+  NO_ARCHIVE: ['{file} cannot be made: {reason}', 'install tar, or give a directory instead'],
 });
