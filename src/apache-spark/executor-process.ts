@@ -112,11 +112,6 @@ export class ExecutorProcess implements LinkHandler {
     });
   }
 
-  kill(task: TaskDescription, reason: string): void {
-    if (this.#running.get(task.taskId)?.task !== task) return;
-    this.#peer?.send(new FrameWriter(FRAME.killTask).u64(task.taskId).u8(1).string(reason));
-  }
-
   /** Resolves when the process has ended. */
   async stop(): Promise<void> {
     if (!this.#stopping) {

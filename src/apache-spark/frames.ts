@@ -59,17 +59,20 @@ export class FrameWriter {
   }
 
   u8(value: number): this {
-    this.#buffer.writeUInt8(value, this.#room(1));
+    const at = this.#room(1);
+    this.#buffer.writeUInt8(value, at);
     return this;
   }
 
   u32(value: number): this {
-    this.#buffer.writeInt32BE(value, this.#room(4));
+    const at = this.#room(4);
+    this.#buffer.writeInt32BE(value, at);
     return this;
   }
 
   u64(value: number): this {
-    this.#buffer.writeBigInt64BE(BigInt(value), this.#room(8));
+    const at = this.#room(8);
+    this.#buffer.writeBigInt64BE(BigInt(value), at);
     return this;
   }
 
@@ -79,7 +82,8 @@ export class FrameWriter {
   }
 
   raw(value: Uint8Array): this {
-    this.#buffer.set(value, this.#room(value.length));
+    const at = this.#room(value.length);
+    this.#buffer.set(value, at);
     return this;
   }
 

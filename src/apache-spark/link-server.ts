@@ -105,6 +105,8 @@ class Connection implements LinkPeer {
   #handler: LinkHandler | undefined;
   #lastHeard: number;
   #corked = false;
+  /** What is said to it while it is being accepted: the welcome goes first. */
+  #early: FrameWriter[] | undefined;
   #known: (() => void) | undefined;
 
   constructor(socket: Socket, options: LinkServerOptions, known: () => void) {
@@ -146,6 +148,11 @@ class Connection implements LinkPeer {
   }
 
   send(frame: FrameWriter): void {
+    if (this.#early === undefined) this.#write(frame);
+    else this.#early.push(frame);
+  }
+
+  #write(frame: FrameWriter): void {
     const socket = this.#socket;
     if (socket.destroyed) return;
     const body = frame.finish();
@@ -236,12 +243,16 @@ class Connection implements LinkPeer {
     hello.delete('authSecret');
     if (sealed !== undefined && key !== undefined) hello.set('authSecret', openSecret(sealed, key, this.#nonce, nonce));
     this.hello = hello;
+    const early: FrameWriter[] = (this.#early = []);
     try {
       const { welcome, handler } = this.#options.accept(this);
+      this.#early = undefined;
       this.#handler = handler;
       this.send(new FrameWriter(FRAME.welcome).map(welcome));
+      for (const one of early) this.send(one);
       this.#leaveStrangers();
     } catch (error) {
+      this.#early = undefined;
       const reason = SparkProxyError.is(error) ? error.message : 'a defect in the dispatcher';
       this.send(new FrameWriter(FRAME.refused).string(reason));
       this.#options.logger.warn('an agent was refused', { remote: this.remote, error: (error as Error).message });

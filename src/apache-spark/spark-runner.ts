@@ -28,6 +28,8 @@ export interface SparkRunnerOptions {
   readonly installations: readonly SparkInstallation[];
   /** An executor whose application has no job for so long ends; the next job starts another. 0: never. Milliseconds. */
   readonly idleMs: number;
+  /** An application that the register center has lost keeps its executor for so long, milliseconds. @defaultValue 60000 */
+  readonly lingerMs?: number;
   /** Opens a secret that the dispatcher sealed. @defaultValue applications with spark.authenticate are refused */
   readonly unseal?: ((sealed: string, application: string) => string) | undefined;
   /** More options for the JVM of executors. */
@@ -41,6 +43,7 @@ export interface SparkRunnerOptions {
 export interface SparkRunner extends TaskRunner {
   /** For the worker's registration: the versions it has. */
   readonly label: string;
+  run(task: TaskDescription): Promise<Uint8Array>;
   /** Applications come, say how busy they are, and go. */
   applicationEvent(event: RegistryEvent): void;
   /** Its executors now. */
@@ -58,8 +61,11 @@ interface Entry {
   startedAt: number;
   retry: Timer | undefined;
   idle: Timer | undefined;
+  /** Runs while the register center does not know its application. */
+  leaving: Timer | undefined;
 }
 
+const LINGER_MS = 60_000;
 const MIN_BACKOFF_MS = 500;
 const MAX_BACKOFF_MS = 30_000;
 /** An executor that ran for so long is forgiven earlier failures. */
@@ -135,11 +141,14 @@ class Runner implements SparkRunner {
     }
   }
 
-  kill(task: TaskDescription, reason: string): void {
+  /**
+   * Only what waits here is dropped. What has begun is Spark's: its driver kills it by itself, and a dispatcher that is gone
+   * is no reason to.
+   */
+  kill(task: TaskDescription): void {
     const waiting = this.#waiting.get(task);
     this.#waiting.delete(task);
-    if (waiting !== undefined) waiting.reject(sparkErrors.TASK_FAILED({ name: task.name, state: 'KILLED', executor: task.executorId }));
-    else this.#byExecutor.get(task.executorId)?.kill(task, reason);
+    waiting?.reject(sparkErrors.TASK_FAILED({ name: task.name, state: 'KILLED', executor: task.executorId }));
   }
 
   executors() {
@@ -150,17 +159,37 @@ class Runner implements SparkRunner {
     if (this.#closed) return;
     if (event.type === 'joined') {
       const ask = readSparkLabels(event.entry);
-      if (ask === undefined || this.#entries.has(ask.application)) return;
-      const entry: Entry = { ask, executor: undefined, token: '', holds: 0, activeJobs: 0, failures: 0, startedAt: 0, retry: undefined, idle: undefined };
+      if (ask === undefined) return;
+      let entry = this.#entries.get(ask.application);
+      if (entry !== undefined && entry.ask.driverUrl !== ask.driverUrl) this.#end(entry);
+      else if (entry !== undefined) {
+        entry.leaving?.cancel();
+        entry.leaving = undefined;
+        return this.#activity(entry, event.load);
+      }
+      entry = {
+        ask,
+        executor: undefined,
+        token: '',
+        holds: 0,
+        activeJobs: 0,
+        failures: 0,
+        startedAt: 0,
+        retry: undefined,
+        idle: undefined,
+        leaving: undefined,
+      };
       this.#entries.set(ask.application, entry);
       if (ask.mode === 'external') this.#start(entry);
       this.#activity(entry, event.load);
-    } else {
-      const entry = this.#entries.get(event.id);
-      if (entry === undefined) return;
-      if (event.type === 'beat') this.#activity(entry, event.load);
-      else this.#end(entry);
+      return;
     }
+    const entry = this.#entries.get(event.id);
+    if (entry === undefined) return;
+    if (event.type === 'beat') this.#activity(entry, event.load);
+    else if (entry.executor === undefined) this.#end(entry);
+    // Perhaps only its dispatcher has gone: its driver goes on with this executor, and ends it when it ends.
+    else entry.leaving ??= this.#clock.after(this.#options.lingerMs ?? LINGER_MS, () => this.#end(entry), { background: true });
   }
 
   #activity(entry: Entry, load: Load): void {
@@ -261,6 +290,7 @@ class Runner implements SparkRunner {
     entry.executor = undefined;
     entry.holds = 0;
     if (expected || this.#closed || this.#entries.get(ask.application) !== entry) return;
+    if (entry.leaving !== undefined) return this.#end(entry);
     if (this.#clock.now() - entry.startedAt > HEALTHY_MS) entry.failures = 0;
     this.#retryLater(entry, Math.min(MAX_BACKOFF_MS, MIN_BACKOFF_MS * 2 ** entry.failures++));
   }
@@ -284,6 +314,7 @@ class Runner implements SparkRunner {
     this.#entries.delete(entry.ask.application);
     entry.retry?.cancel();
     entry.idle?.cancel();
+    entry.leaving?.cancel();
     this.#stop(entry, 'its application has ended');
     const directory = join(this.#directory(entry.ask, ''), '.');
     void Promise.allSettled(this.#stopping).then(() => rm(directory, { recursive: true, force: true }));

@@ -1,7 +1,8 @@
 import { totalmem } from 'node:os';
 import type { Configuration } from '../core/config.ts';
 import { createLogger } from '../core/logger.ts';
-import { createSparkRunner, inspectHome, splitOptions, type SparkInstallation, type SparkRunner } from '../apache-spark/index.ts';
+import { clusterKey } from './agents.ts';
+import { createSparkRunner, inspectHome, openForWorker, splitOptions, type SparkInstallation, type SparkRunner } from '../apache-spark/index.ts';
 
 const logger = createLogger('worker');
 
@@ -37,6 +38,7 @@ async function createRunner(
   installations: readonly SparkInstallation[],
 ): Promise<SparkRunner | undefined> {
   if (installations.length === 0) return undefined;
+  const key = clusterKey(configuration);
   return await createSparkRunner({
     workerId: worker.id,
     slots: worker.slots,
@@ -45,6 +47,7 @@ async function createRunner(
     directory: worker.directory,
     installations,
     idleMs: configuration.get('worker.spark.idle'),
+    unseal: key === undefined ? undefined : (sealed, application) => openForWorker(sealed, application, key),
     javaOptions: splitOptions(configuration.get('worker.spark.java.options')),
   });
 }

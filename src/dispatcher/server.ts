@@ -13,6 +13,9 @@ import { Leadership, leaderId, type LeadershipOptions } from './leadership.ts';
 import type { LocalDispatcher } from './local.ts';
 import { createDispatcher, type DispatcherOptions } from './service.ts';
 
+/** Ends what began with a time at the lead; undefined: nothing. */
+export type LeadingEnd = (() => unknown) | undefined;
+
 export interface DispatcherServerOptions {
   /** Schemes without a broker of their own (`tcp:`) are served by one dispatcher process, which leads; the others are its guests. */
   readonly url: string;
@@ -25,7 +28,7 @@ export interface DispatcherServerOptions {
   readonly dispatcher: () => Promise<Pick<DispatcherOptions, 'selector'> & Partial<DispatcherOptions>>;
   readonly queueDepth?: number;
   /** Called whenever this process begins to lead; what it returns is called when it leads no more. In-process sources of tasks attach here. */
-  readonly onLeading?: (dispatcher: LocalDispatcher) => (() => unknown) | void;
+  readonly onLeading?: (dispatcher: LocalDispatcher, registry: RegisterCenter) => LeadingEnd | Promise<LeadingEnd>;
   readonly onStandby?: () => void;
   readonly clock?: Clock;
   readonly logger?: Logger;
@@ -250,7 +253,7 @@ class Server implements DispatcherServer {
     const admin = new Admin({ registry, dispatcher, history: this.#history, gateway: () => gateway, now: () => this.#clock.now() });
     await admin.open();
     await gateway.open();
-    const ended = onLeading?.(dispatcher);
+    const ended = await onLeading?.(dispatcher, registry);
     return {
       gateway,
       async end(how) {

@@ -91,10 +91,6 @@ public final class ExecutorSide implements Link.Handler {
         if (ended == null) self.send(new CoarseGrainedClusterMessages.LaunchTask(new SerializableBuffer(task)));
         else if (ended) tell(taskId, "LOST");
       }
-    } else if (type == Frame.KILL_TASK) {
-      long taskId = body.getLong();
-      boolean interrupt = body.get() != 0;
-      self.send(new CoarseGrainedClusterMessages.KillTask(taskId, "", interrupt, Frame.readString(body)));
     } else if (type == Frame.STOP) {
       exit("asked to by its worker", 0);
     }
