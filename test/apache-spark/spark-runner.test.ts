@@ -146,9 +146,9 @@ describe('a worker with Apache Spark', () => {
     const order: number[] = [];
     const waiting = one.run(task(2, id)).then(() => order.push(2));
     const dropped = task(4, id);
-    const refused = expect(one.run(dropped)).rejects.toThrow(/ended as KILLED/);
+    const refused = one.run(dropped);
     one.kill(dropped, 'no more');
-    await refused;
+    await expect(refused).rejects.toThrow(/ended as KILLED/);
     expect(order).toEqual([]);
     expect(one.executors()[0]?.tasks).toBe(1);
     writeFileSync(join(directory, 'release'), '');
