@@ -2,10 +2,10 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { startRedis } from '../support/redis.ts';
-import { describeWith } from '../support/requires.ts';
-import { AGENT_JAR, CORPUS, insideTasks, sparkHome, startStandalone, submitApplication, type SparkCluster } from '../support/spark.ts';
-import { startOutside, type OutsideOptions } from '../support/spark-outside.ts';
+import { startRedis } from '../../support/redis.ts';
+import { describeWith } from '../../support/requires.ts';
+import { AGENT_JAR, CORPUS, insideTasks, sparkHome, startStandalone, submitApplication, type SparkCluster } from '../../support/spark.ts';
+import { startOutside, type OutsideOptions } from '../../support/spark-outside.ts';
 
 const NAMES = ['joins', 'sorts', 'caching', 'skew', 'failures', 'shared', 'udfs', 'results', 'cancel', 'queries'];
 /** `npm run test:spark` runs all applications in every way; the default run a few in each. */

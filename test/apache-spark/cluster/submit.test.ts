@@ -1,13 +1,15 @@
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
-import { buildAgent } from '../../tools/build-jvm.ts';
-import { describeWith } from '../support/requires.ts';
-import { insideTasks, sparkEnvironment, sparkHome, startProgram, submitApplication } from '../support/spark.ts';
+import { buildAgent } from '../../../tools/build-jvm.ts';
+import { describeWith } from '../../support/requires.ts';
+import { insideTasks, sparkEnvironment, sparkHome, startProgram, startStandalone, submitApplication } from '../../support/spark.ts';
 
-const CLI = fileURLToPath(new URL('../../bin/spark-proxy.js', import.meta.url));
+const CLI = fileURLToPath(new URL('../../../bin/spark-proxy.js', import.meta.url));
+const PI = fileURLToPath(new URL('../../../jvm/examples/SparkPi.java', import.meta.url));
 const SUBMIT = [process.execPath, CLI, 'submit'];
 
 /** The CLI with no application to run: it must end by itself, soon. */
@@ -44,17 +46,30 @@ describeWith(['java', 'maven', 'python', 'spark'], 'spark-proxy submit', () => {
     expect((await cli(['--dispatcher', 'h:1', '--workers', '1', '--master', 'yarn', 'a.py'], env)).stderr).toContain('--dispatcher names another');
   }, 120_000);
 
-  test('runs an application on local-cluster with workers of its own, and says where its tasks ran', async () => {
-    const pi = join(sparkHome(), 'examples', 'src', 'main', 'python', 'pi.py');
-    const { stdout, stderr, log } = await submitApplication({
-      command: [...SUBMIT, '--workers', '1', '--slots', '2'],
-      master: 'local-cluster[1,2,1024]',
-      application: [pi, '6'],
-    }).result();
-    expect(stdout).toMatch(/^Pi is roughly 3\.1\d+$/m);
-    expect(log.tasks).toHaveLength(6);
-    expect(insideTasks(log)).toEqual([]);
-    expect(stderr).toMatch(/PythonPi \(app-\S+, Spark 4\.\d+\.\d+, destination external\): 6 tasks, 6 outside, 0 inside/);
-    expect(stderr).toMatch(/^ {2}worker-\w+ on \S+: 6 tasks$/m);
-  }, 300_000);
+  // Client mode is what test/examples/apache-spark.test.ts runs.
+  test.skipIf(process.env['SPARK_SUITE'] !== 'full')(
+    'runs a Java application in cluster mode, and says where its tasks ran',
+    async () => {
+      const directory = mkdtempSync(join(tmpdir(), 'spark-proxy-pi-'));
+      const cluster = await startStandalone({ cores: 3 });
+      try {
+        execFileSync('javac', ['-cp', join(sparkHome(), 'jars', '*'), '-d', directory, PI]);
+        execFileSync('jar', ['cf', 'pi.jar', '-C', directory, '.'], { cwd: directory });
+        const { stderr, log } = await submitApplication({
+          command: [...SUBMIT, '--workers', '1', '--slots', '2'],
+          master: cluster.master,
+          options: ['--deploy-mode', 'cluster', '--class', 'SparkPi'],
+          application: [join(directory, 'pi.jar'), '6'],
+        }).result();
+        expect(log.tasks).toHaveLength(6);
+        expect(insideTasks(log)).toEqual([]);
+        expect(stderr).toMatch(/SparkPi \(app-\S+, Spark 4\.\d+\.\d+, destination external\): 6 tasks, 6 outside, 0 inside/);
+        expect(stderr).toMatch(/^ {2}worker-\w+ on \S+: 6 tasks$/m);
+      } finally {
+        await cluster.stop();
+        rmSync(directory, { recursive: true });
+      }
+    },
+    600_000,
+  );
 });
