@@ -55,6 +55,7 @@ export class RescheduleSession implements DispatcherListener {
   #captured = 0;
   #inside = 0;
   #closed = false;
+  #closing: Promise<void> | undefined;
   readonly #closedListeners: (() => void)[] = [];
   readonly #changeListeners: (() => void)[] = [];
 
@@ -250,21 +251,32 @@ export class RescheduleSession implements DispatcherListener {
     this.#closedListeners.push(listener);
   }
 
-  async close(): Promise<void> {
-    if (this.#closed) return;
+  /** Idempotent. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
     this.#closed = true;
-    this.#unwatch();
-    this.#waiting?.cancel();
-    this.#waiting = undefined;
-    await this.#starting;
-    this.#lastStats = this.#dispatcher?.stats();
-    this.#unsubscribe?.();
-    await this.#workers?.stop();
-    await this.#dispatcher?.close();
-    this.#dispatcher = undefined;
-    await this.#registry?.close();
-    await this.#transport?.close();
-    if (this.#localDir !== undefined) await removeTemporaryDirectory(this.#localDir);
+    // Idle connections keep no process alive, but their orderly end must.
+    const keepAlive = setInterval(() => undefined, 2 ** 30);
+    try {
+      this.#unwatch();
+      this.#waiting?.cancel();
+      this.#waiting = undefined;
+      await this.#starting;
+      this.#lastStats = this.#dispatcher?.stats();
+      this.#unsubscribe?.();
+      await this.#workers?.stop();
+      await this.#dispatcher?.close();
+      this.#dispatcher = undefined;
+      await this.#registry?.close();
+      await this.#transport?.close();
+      if (this.#localDir !== undefined) await removeTemporaryDirectory(this.#localDir);
+    } finally {
+      clearInterval(keepAlive);
+    }
     for (const listener of this.#closedListeners) listener();
   }
 }
