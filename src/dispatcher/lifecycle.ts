@@ -311,7 +311,8 @@ export class TaskLifecycle {
 
   /** A result that nobody else can check is not waited with for ever. */
   #checkPatience(task: TaskEntry, now: number): void {
-    if (task.phase !== 'WAITING') return void this.#unchecked.delete(task);
+    // Another worker has it now; if that one is lost, it waits again.
+    if (task.phase !== 'WAITING') return;
     const { verify } = task.owner.profile;
     if (now - task.sentAt < (verify?.patienceMs ?? 0)) return;
     this.#dequeue(task);
@@ -403,7 +404,7 @@ export class TaskLifecycle {
     this.#workers.release(worker, entry);
     entry.pool?.order.released?.(entry);
     if (entry.owner.profile.speculation !== undefined) this.#speculation.ended(entry);
-    if (worker.drainAsked && worker.outstanding === 0) this.#effects.push({ type: 'drained', workerId: worker.id });
+    if (worker.drainAsked && worker.outstanding === 0 && this.#workers.live.has(worker.id)) this.#effects.push({ type: 'drained', workerId: worker.id });
   }
 
   #handBack(pool: KindPool, now: number): void {

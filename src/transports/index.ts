@@ -9,6 +9,7 @@ import type { TcpOptions } from './tcp/settings.ts';
 export type AnyTransportOptions = MemoryOptions & TcpOptions & BrokerClientOptions;
 
 const redis = async (): Promise<TransportFactory> => (await import('./redis/index.ts')).redisTransport;
+const rabbitmq = async (): Promise<TransportFactory> => (await import('./rabbitmq/index.ts')).rabbitmqTransport;
 
 /** Scheme -> factory. A transport with a dependency of its own is imported here when it is first asked for. */
 const factories = new Map<string, () => Promise<TransportFactory> | TransportFactory>([
@@ -16,6 +17,8 @@ const factories = new Map<string, () => Promise<TransportFactory> | TransportFac
   ['tcp', () => tcpTransport],
   ['redis', redis],
   ['rediss', redis],
+  ['amqp', rabbitmq],
+  ['amqps', rabbitmq],
 ]);
 
 /**

@@ -32,6 +32,11 @@ export function isFinal(error: Error | undefined): boolean {
   return SparkProxyError.is(error) && FINAL.has(error.code);
 }
 
+/** True for what failed because a connection did: it may be tried again on the next. */
+export function isConnectionError(error: unknown): boolean {
+  return SparkProxyError.is(error) && /^SP_TRANSPORT_(LOST|DISCONNECTED|CLOSED|CONNECT_FAILED)$/.test(error.code);
+}
+
 export type ConnectionListener = (state: 'connected' | 'disconnected', reason?: Error) => void;
 
 /** A connection that was made. */

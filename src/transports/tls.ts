@@ -4,7 +4,10 @@ import type { TlsOptions } from './contract.ts';
 import { transportErrors } from './errors.ts';
 
 /** For a client of `host`. */
-export function tlsConnectOptions(tls: TlsOptions = {}, host: string): ConnectionOptions {
+export function tlsConnectOptions(
+  tls: TlsOptions = {},
+  host: string,
+): Pick<ConnectionOptions, 'ca' | 'cert' | 'key' | 'servername' | 'rejectUnauthorized' | 'minVersion'> {
   const { ca, cert, key, servername, rejectUnauthorized = true } = tls;
   return {
     ...(ca === undefined ? {} : { ca: ca as string | string[] }),

@@ -22,6 +22,8 @@ export interface HarnessLimits {
 export interface ConformanceTraits {
   /** Receivers are connections of their own, so that one can die and another go on. @defaultValue true */
   readonly separateReceivers?: boolean;
+  /** How many are many. @defaultValue 300 */
+  readonly manyQueues?: number;
 }
 
 let counter = 0;
@@ -62,7 +64,7 @@ export async function reading(transport: Transport, queue: string, options: Cons
 
 /** The contract of src/transports/contract.ts, for every adapter. */
 export function transportConformance(name: string, makeHarness: (limits: HarnessLimits) => Promise<TransportHarness>, traits: ConformanceTraits = {}): void {
-  const { separateReceivers = true } = traits;
+  const { separateReceivers = true, manyQueues = 300 } = traits;
 
   describe(`transport contract: ${name}`, () => {
     let harness: TransportHarness;
@@ -400,7 +402,7 @@ export function transportConformance(name: string, makeHarness: (limits: Harness
     });
 
     it('serves many queues at once', async () => {
-      const names = Array.from({ length: 300 }, (_, i) => `${queue}-${i}`);
+      const names = Array.from({ length: manyQueues }, (_, i) => `${queue}-${i}`);
       const inboxes = await Promise.all(names.map((name) => reading(receiver, name)));
       await Promise.all(names.flatMap((name, i) => [sender.send(name, envelope(`a${i}`)), sender.send(name, envelope(`b${i}`))]));
       await Promise.all(inboxes.map((inbox) => inbox.until(2)));

@@ -1,3 +1,4 @@
+import { TERM_EPOCHS } from '../../src/protocol/application.ts';
 import type { DispatcherEffect, DispatcherEvent } from '../../src/dispatcher/contract.ts';
 
 interface ModelTask {
@@ -7,9 +8,10 @@ interface ModelTask {
   commits: number;
   /** Highest epoch seen. */
   epoch: number;
-  /** Worker of the present lease. */
-  worker: string | undefined;
-  runningSaid: boolean;
+  /** Epoch of each lease that was sent and has not ended -> its worker. */
+  readonly leases: Map<number, string>;
+  /** Epochs whose RUNNING was reported. */
+  readonly said: Set<number>;
 }
 
 interface ModelWorker {
@@ -20,19 +22,34 @@ interface ModelWorker {
   readonly blobs: Set<string>;
 }
 
+export interface CheckerOptions {
+  readonly queueDepth: number;
+  /** Epochs up to `term * 2^32` are of earlier leaders: what it adopts is not seen being sent. @defaultValue 0 */
+  readonly term?: number;
+  /** A task may have a copy. @defaultValue false */
+  readonly copies?: boolean;
+  /** Results may be checked before they are reported. @defaultValue false */
+  readonly verifies?: boolean;
+  /** False: this worker must not be sent tasks of this application. @defaultValue all may */
+  readonly mayRun?: (application: string, workerId: string) => boolean;
+}
+
 /**
- * What must hold of a dispatcher whatever happens, checked from outside: it sees the events that go in and the effects
+ * What must hold of one dispatcher whatever happens, checked from outside: it sees the events that go in and the effects
  * that come out, and keeps its own plain book of leases. Violations are collected, each a sentence.
  */
 export class InvariantChecker {
   readonly violations: string[] = [];
   readonly tasks = new Map<string, ModelTask>();
   readonly #workers = new Map<string, ModelWorker>();
-  readonly #queueDepth: number;
+  readonly #drains = new Set<string>();
+  readonly #options: CheckerOptions;
+  readonly #base: number;
   #live = 0;
 
-  constructor(queueDepth: number) {
-    this.#queueDepth = queueDepth;
+  constructor(options: CheckerOptions) {
+    this.#options = options;
+    this.#base = (options.term ?? 0) * TERM_EPOCHS;
   }
 
   /** Submissions that have not ended, by this book. */
@@ -45,15 +62,16 @@ export class InvariantChecker {
     for (const effect of effects) this.#after(effect, event);
     if (event.type === 'status' && accepted !== undefined) {
       const { state } = event.update;
-      if (state === 'FINISHED' || state === 'FAILED' || state === 'KILLED') {
-        const answered = effects.some((e) => e.type === 'report' && e.update === event.update);
-        if (!answered) this.#violate(`the ${state} of ${accepted} by the holder of its lease was not reported`);
+      const must = state === 'FINISHED' ? this.#options.verifies !== true : state !== 'RUNNING' && state !== 'LOST' && this.#options.copies !== true;
+      if (must && !effects.some((e) => e.type === 'report' && e.update === event.update)) {
+        this.#violate(`the ${state} of ${accepted} by the holder of its lease was not reported`);
       }
+      if (state !== 'RUNNING') this.#endLease(accepted, event.epoch);
     }
     if (live !== this.#live) this.#violate(`the machine has ${live} live tasks, the book ${this.#live}`);
   }
 
-  /** Key of the task when the event is a status from the holder of its lease. */
+  /** Key of the task when the event is a status from the holder of a lease of it. */
   #before(event: DispatcherEvent): string | undefined {
     switch (event.type) {
       case 'submit':
@@ -61,7 +79,7 @@ export class InvariantChecker {
           const key = `${application}/${task.taskId}`;
           const known = this.tasks.get(key);
           if (known?.live === true) continue;
-          this.tasks.set(key, { live: true, ends: 0, commits: 0, epoch: known?.epoch ?? 0, worker: undefined, runningSaid: false });
+          this.tasks.set(key, { live: true, ends: 0, commits: 0, epoch: known?.epoch ?? this.#base, leases: new Map(), said: new Set() });
           this.#live++;
         }
         return undefined;
@@ -75,21 +93,26 @@ export class InvariantChecker {
         const known = this.#workers.get(event.workerId);
         if (known === undefined) return undefined;
         if (known.alive) known.draining = event.load.draining;
-        else this.#join(event.workerId, known.limit / this.#queueDepth, event.load.draining);
+        else this.#join(event.workerId, known.limit / this.#options.queueDepth, event.load.draining);
         return undefined;
       }
       case 'workerLeft':
+        this.#drains.delete(event.workerId);
         if (this.#workers.get(event.workerId)?.alive === false) this.#workers.delete(event.workerId);
+        return undefined;
+      case 'drain':
+        if (event.drain && this.#workers.get(event.workerId)?.alive === true) this.#drains.add(event.workerId);
+        else if (!event.drain) this.#drains.delete(event.workerId);
         return undefined;
       case 'status': {
         const key = `${event.application}/${event.update.taskId}`;
         const task = this.tasks.get(key);
-        if (task === undefined || !task.live || task.worker !== event.workerId || task.epoch !== event.epoch) return undefined;
+        if (task === undefined || !task.live || task.leases.get(event.epoch) !== event.workerId) return undefined;
         if (event.update.state === 'LOST') {
           const worker = this.#workers.get(event.workerId);
           if (worker !== undefined) worker.draining = true;
-          this.#endLease(key, task);
         }
+        if (event.update.state !== 'RUNNING') this.#workers.get(event.workerId)?.leases.delete(`${key}@${event.epoch}`);
         return key;
       }
       default:
@@ -98,13 +121,13 @@ export class InvariantChecker {
   }
 
   #join(id: string, slots: number, draining: boolean): void {
-    this.#workers.set(id, { limit: slots * this.#queueDepth, draining, alive: true, leases: new Set(), blobs: new Set() });
+    this.#workers.set(id, { limit: slots * this.#options.queueDepth, draining, alive: true, leases: new Set(), blobs: new Set() });
   }
 
   #after(effect: DispatcherEffect, event: DispatcherEvent): void {
     switch (effect.type) {
       case 'send':
-        return this.#sent(effect);
+        return this.#sent(effect, event);
       case 'report':
         return this.#reported(effect, event);
       case 'handBack':
@@ -114,9 +137,9 @@ export class InvariantChecker {
         const worker = this.#workers.get(effect.workerId);
         if (worker === undefined || !worker.alive) return this.#violate(`${effect.workerId} was lost, but was not there`);
         worker.alive = false;
-        for (const key of worker.leases) {
-          const task = this.tasks.get(key);
-          if (task !== undefined) task.worker = undefined;
+        for (const lease of worker.leases) {
+          const [key, epoch] = lease.split('@') as [string, string];
+          this.tasks.get(key)?.leases.delete(Number(epoch));
         }
         worker.leases.clear();
         if (event.type === 'workerLeft') this.#workers.delete(effect.workerId);
@@ -125,14 +148,21 @@ export class InvariantChecker {
       case 'capacity':
         if (effect.credit < 0 || effect.slots < 0) this.#violate(`capacity is ${effect.slots} slots, ${effect.credit} credit`);
         return;
-      case 'cancelOnWorker':
+      case 'cancelOnWorker': {
+        // One of two attempts is ended; a lone lease lasts until its worker has answered.
+        const key = `${effect.application}/${effect.taskId}`;
+        if ((this.tasks.get(key)?.leases.size ?? 0) > 1) this.#endLease(key, effect.epoch);
+        return;
+      }
       case 'drained':
+        if (!this.#drains.has(effect.workerId)) this.#violate(`${effect.workerId} was said to be drained, and nobody had asked`);
+        return;
       case 'note':
         return;
     }
   }
 
-  #sent(effect: DispatcherEffect & { type: 'send' }): void {
+  #sent(effect: DispatcherEffect & { type: 'send' }, event: DispatcherEvent): void {
     const worker = this.#workers.get(effect.workerId);
     if (worker === undefined || !worker.alive) return this.#violate(`sent to ${effect.workerId}, which is not there`);
     for (const hash of effect.blobs) worker.blobs.add(hash);
@@ -143,15 +173,22 @@ export class InvariantChecker {
         this.#violate(`${key} was sent after it had ended`);
         continue;
       }
+      // Sent again what it was sent before, or what it holds from an earlier leader.
+      if (model.leases.get(epoch) === effect.workerId || epoch <= this.#base) continue;
       for (const hash of task.commons) if (!worker.blobs.has(hash)) this.#violate(`${key} was sent to ${effect.workerId} before its blob ${hash}`);
-      if (model.worker === effect.workerId && model.epoch === epoch) continue;
-      if (model.worker !== undefined) this.#violate(`${key}@${epoch} was leased to ${effect.workerId} while ${model.worker} holds @${model.epoch}`);
+      // The status of this very event ended its lease.
+      if (event.type === 'status' && `${event.application}/${event.update.taskId}` === key && event.update.state !== 'RUNNING')
+        model.leases.delete(event.epoch);
+      if (model.leases.size >= (this.#options.copies === true ? 2 : 1)) {
+        this.#violate(`${key}@${epoch} was leased to ${effect.workerId} while ${[...model.leases].map(([e, w]) => `${w} holds @${e}`).join(' and ')}`);
+      }
+      if ([...model.leases.values()].includes(effect.workerId)) this.#violate(`${key} was leased twice to ${effect.workerId}`);
       if (epoch <= model.epoch) this.#violate(`${key} was leased under epoch ${epoch} after ${model.epoch}`);
-      if (worker.draining) this.#violate(`${key} was sent to ${effect.workerId}, which is draining`);
+      if (worker.draining || this.#drains.has(effect.workerId)) this.#violate(`${key} was sent to ${effect.workerId}, which is draining`);
+      if (this.#options.mayRun?.(application, effect.workerId) === false) this.#violate(`${key} was sent to ${effect.workerId}, where it must not run`);
       model.epoch = epoch;
-      model.worker = effect.workerId;
-      model.runningSaid = false;
-      worker.leases.add(key);
+      model.leases.set(epoch, effect.workerId);
+      worker.leases.add(`${key}@${epoch}`);
       if (worker.leases.size > worker.limit) this.#violate(`${effect.workerId} holds ${worker.leases.size} tasks, its limit is ${worker.limit}`);
     }
   }
@@ -160,10 +197,12 @@ export class InvariantChecker {
     const { update } = effect;
     const key = `${effect.application}/${update.taskId}`;
     const task = this.tasks.get(key);
-    const holds = event.type === 'status' && event.update === update && task?.worker === event.workerId && task.epoch === event.epoch;
+    const isAdopted = this.#base > 0 && (event.type === 'submit' || (event.type === 'status' && event.epoch < this.#base));
+    const holds = isAdopted || (event.type === 'status' && event.update === update && task?.leases.get(event.epoch) === event.workerId);
     if (update.state === 'RUNNING') {
-      if (!holds || task?.runningSaid !== false) this.#violate(`RUNNING of ${key} was reported twice or for a lease that is over`);
-      else task.runningSaid = true;
+      const epoch = event.type === 'status' ? event.epoch : -1;
+      if (!holds || task?.said.has(epoch) !== false) this.#violate(`RUNNING of ${key} was reported twice or for a lease that is over`);
+      else task.said.add(epoch);
       return;
     }
     if (update.state === 'LOST') return this.#violate(`LOST of ${key} was reported`);
@@ -180,14 +219,17 @@ export class InvariantChecker {
     task.ends++;
     if (task.ends > 1) this.#violate(`${key} ended ${task.ends} times, now by ${how}`);
     if (!task.live) return;
-    this.#endLease(key, task);
+    for (const epoch of [...task.leases.keys()]) this.#endLease(key, epoch);
     task.live = false;
     this.#live--;
   }
 
-  #endLease(key: string, task: ModelTask): void {
-    if (task.worker !== undefined) this.#workers.get(task.worker)?.leases.delete(key);
-    task.worker = undefined;
+  #endLease(key: string, epoch: number): void {
+    const task = this.tasks.get(key);
+    const worker = task?.leases.get(epoch);
+    if (task === undefined || worker === undefined) return;
+    this.#workers.get(worker)?.leases.delete(`${key}@${epoch}`);
+    task.leases.delete(epoch);
   }
 
   #violate(what: string): void {

@@ -1,14 +1,14 @@
 /**
- * Simulates many seeds: `node test/simulation/run.ts --seeds 10000 [--from 0]`; prints the first seed that fails.
- * Replays one with its whole trace: `node test/simulation/run.ts --seed 1234`.
+ * Simulates many seeds: `npm run sim -- --seeds 100000 [--from 0]`; prints the first seed that fails.
+ * Replays one with its whole trace: `npm run sim -- --seed 1234`.
  */
 import { parseArgs } from 'node:util';
 import { simulate } from './world.ts';
 
-const { values } = parseArgs({ options: { seeds: { type: 'string', default: '1000' }, from: { type: 'string', default: '0' }, seed: { type: 'string' } } });
+const { values } = parseArgs({ options: { seeds: { type: 'string', default: '100000' }, from: { type: 'string', default: '0' }, seed: { type: 'string' } } });
 
 function replay(seed: number): void {
-  const result = simulate(seed);
+  const result = simulate(seed, { trace: true });
   console.log(result.trace.join('\n'));
   console.log(result.violations.length === 0 ? 'no violation' : result.violations.join('\n'));
   process.exitCode = result.violations.length === 0 ? 0 : 1;
@@ -16,7 +16,7 @@ function replay(seed: number): void {
 
 function many(from: number, count: number): void {
   const started = performance.now();
-  const sum = { submitted: 0, events: 0, finished: 0, retried: 0, fenced: 0, handedBack: 0, resent: 0, wasted: 0 };
+  const sums: Record<string, number> = {};
   for (let seed = from; seed < from + count; seed++) {
     const result = simulate(seed);
     if (result.violations.length > 0) {
@@ -24,9 +24,9 @@ function many(from: number, count: number): void {
       process.exitCode = 1;
       return;
     }
-    for (const key of Object.keys(sum) as (keyof typeof sum)[]) sum[key] += result[key];
+    for (const [name, value] of Object.entries(result.sums)) sums[name] = (sums[name] ?? 0) + value;
   }
-  console.log(`${count} seeds, no violation, ${((performance.now() - started) / 1000).toFixed(1)} s`, sum);
+  console.log(`${count} seeds, no violation, ${((performance.now() - started) / 1000).toFixed(1)} s`, sums);
 }
 
 if (values.seed === undefined) many(Number(values.from), Number(values.seeds));

@@ -1,5 +1,6 @@
+import { TERM_EPOCHS, type HeldLease } from '../../src/protocol/application.ts';
 import type { LeasedTask } from '../../src/protocol/messages.ts';
-import type { TaskState } from '../../src/protocol/task.ts';
+import { EMPTY_BYTES, type TaskState } from '../../src/protocol/task.ts';
 import type { Load } from '../../src/registry/contract.ts';
 
 /** To a worker. */
@@ -7,9 +8,16 @@ export type ToWorker =
   { readonly type: 'blob'; readonly hash: string } | { readonly type: 'task'; readonly leased: LeasedTask } | { readonly type: 'cancel'; readonly key: string };
 /** From a worker. */
 export type FromWorker =
-  | { readonly type: 'status'; readonly application: string; readonly epoch: number; readonly taskId: number; readonly state: TaskState }
+  | {
+      readonly type: 'status';
+      readonly application: string;
+      readonly epoch: number;
+      readonly taskId: number;
+      readonly state: TaskState;
+      readonly data: Uint8Array;
+    }
   | { readonly type: 'missing'; readonly hash: string }
-  | { readonly type: 'beat'; readonly load: Load };
+  | { readonly type: 'beat'; readonly load: Load; readonly holding: readonly HeldLease[] };
 
 export interface Surroundings {
   in(ms: number, run: () => void): void;
@@ -25,6 +33,14 @@ interface Held {
   answer: TaskState | undefined;
 }
 
+const RIGHT: Uint8Array[] = [];
+
+/** What a task's result is; `lie` above 0 makes it another each time. */
+export function rightResult(taskId: number, lie = 0): Uint8Array {
+  if (lie > 0) return new Uint8Array(Float64Array.of(taskId, lie).buffer);
+  return (RIGHT[taskId] ??= new Uint8Array(Float64Array.of(taskId, 0).buffer));
+}
+
 const keyOf = (leased: LeasedTask): string => `${leased.application}/${leased.task.taskId}@${leased.epoch}`;
 
 /** What a worker does, without its I/O: runs up to `slots` tasks, knows repeats, asks for blobs it lacks. */
@@ -34,13 +50,17 @@ export class SimulatedWorker {
   readonly #around: Surroundings;
   readonly #held = new Map<string, Held>();
   readonly #blobs = new Set<string>();
+  readonly #isLiar: boolean;
   #running = 0;
+  /** The highest term it has heard of; lower ones are not obeyed. */
+  term = 0;
   draining = false;
   dead = false;
   /** While paused nothing happens in it; what comes in waits. */
   #paused: (() => void)[] | undefined;
 
-  constructor(id: string, slots: number, around: Surroundings) {
+  constructor(id: string, slots: number, isLiar: boolean, around: Surroundings) {
+    this.#isLiar = isLiar;
     this.id = id;
     this.slots = slots;
     this.#around = around;
@@ -68,8 +88,10 @@ export class SimulatedWorker {
     else run();
   }
 
-  receive(message: ToWorker): void {
+  receive(message: ToWorker, term: number): void {
     this.act(() => {
+      if (term < this.term) return;
+      this.term = term;
       if (message.type === 'blob') this.#blobs.add(message.hash);
       else if (message.type === 'task') this.#take(message.leased);
       else this.#cancel(message.key);
@@ -77,9 +99,16 @@ export class SimulatedWorker {
     });
   }
 
-  beat(): void {
+  /** Says what it holds to the leader of this term, and obeys no earlier one from now on. */
+  beat(term: number): void {
     this.act(() => {
-      this.#around.send({ type: 'beat', load: this.load });
+      this.term = Math.max(this.term, term);
+      const holding = [...this.#held.values()].filter((held) => held.state !== 'ended' && held.leased.epoch < this.term * TERM_EPOCHS);
+      this.#around.send({
+        type: 'beat',
+        load: this.load,
+        holding: holding.map(({ leased: { application, epoch, task } }) => ({ application, taskId: task.taskId, epoch })),
+      });
       // Asked again with every beat, as a real worker does by a timer.
       for (const held of this.#held.values()) if (held.state === 'queued') this.#lacks(held);
     });
@@ -148,6 +177,8 @@ export class SimulatedWorker {
   }
 
   #status(leased: LeasedTask, state: TaskState): void {
-    this.#around.send({ type: 'status', application: leased.application, epoch: leased.epoch, taskId: leased.task.taskId, state });
+    const { application, epoch, task } = leased;
+    const data = state === 'FINISHED' ? rightResult(task.taskId, this.#isLiar ? this.#around.random() : 0) : EMPTY_BYTES;
+    this.#around.send({ type: 'status', application, epoch, taskId: task.taskId, state, data });
   }
 }

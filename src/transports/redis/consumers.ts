@@ -1,8 +1,9 @@
 import { createLogger } from '../../core/logger.ts';
 import { decodeEnvelope } from '../../protocol/codec.ts';
 import type { Envelope } from '../../protocol/envelope.ts';
+import { Arrivals } from '../arrivals.ts';
 import type { Delivery } from '../contract.ts';
-import { Deque } from '../deque.ts';
+import { isConnectionError } from '../reconnector.ts';
 
 const logger = createLogger('redis');
 
@@ -19,30 +20,23 @@ export interface ConsumerHost {
 class RedisDelivery implements Delivery {
   readonly envelope: Envelope;
   readonly redelivered: boolean;
+  readonly tag: string;
   readonly #consumer: RedisConsumer;
-  readonly #tag: string;
 
   constructor(envelope: Envelope, redelivered: boolean, consumer: RedisConsumer, tag: string) {
     this.envelope = envelope;
     this.redelivered = redelivered;
     this.#consumer = consumer;
-    this.#tag = tag;
+    this.tag = tag;
   }
 
   ack(): void {
-    this.#consumer.answer(this.#tag, 'ack');
+    this.#consumer.answer(this.tag, 'ack');
   }
 
   nack(options?: { requeue?: boolean }): void {
-    this.#consumer.answer(this.#tag, (options?.requeue ?? true) ? 'nack' : 'ack');
+    this.#consumer.answer(this.tag, (options?.requeue ?? true) ? 'nack' : 'ack');
   }
-}
-
-interface Arrival {
-  readonly tag: string;
-  readonly redelivered: boolean;
-  /** Undefined while its body is fetched. */
-  envelope: Envelope | undefined;
 }
 
 /**
@@ -64,8 +58,7 @@ export class RedisConsumer {
   readonly acked = new Set<string>();
   /** Those of them that are being said. */
   readonly underWay = new Set<string>();
-  /** In order; one whose body is fetched holds up those behind it. */
-  readonly #arrivals = new Deque<Arrival>();
+  readonly #arrivals = new Arrivals<RedisDelivery>((delivery) => this.#deliver(delivery));
 
   constructor(queue: string, number: number, prefetch: number, host: ConsumerHost, handle: (delivery: Delivery) => void) {
     this.queue = queue;
@@ -89,17 +82,15 @@ export class RedisConsumer {
     if (generation !== this.generation || this.#held.has(tag) || this.acked.has(tag)) return;
     this.#held.add(tag);
     if (this.cancelled) return this.answer(tag, 'nack');
-    const arrival: Arrival = { tag, redelivered, envelope: undefined };
-    this.#arrivals.push(arrival);
     try {
       if (length !== undefined && length > this.#host.maxFrameBytes) throw new Error(`its body of ${length} bytes is over the limit`);
       const envelope = decodeEnvelope(bytes, this.#host.maxFrameBytes + 16_384);
-      if (length === undefined) arrival.envelope = envelope;
-      else void this.#fetch(arrival, envelope, length);
+      const whole = length === undefined ? envelope : this.#fetch(envelope, tag, length);
+      const made = (each: Envelope): RedisDelivery => new RedisDelivery(each, redelivered, this, tag);
+      this.#arrivals.add(whole instanceof Promise ? whole.then(made) : made(whole), (error) => this.#refuse(tag, error));
     } catch (error) {
-      return this.#refuse(arrival, error);
+      this.#refuse(tag, error);
     }
-    this.#deliver();
   }
 
   answer(tag: string, how: 'ack' | 'nack'): void {
@@ -109,33 +100,19 @@ export class RedisConsumer {
     this.#host.dirty(this);
   }
 
-  async #fetch(arrival: Arrival, head: Envelope, length: number): Promise<void> {
-    try {
-      const body = await this.#host.fetch(this.queue, arrival.tag, length);
-      arrival.envelope = { ...head, body };
-    } catch (error) {
-      return this.#refuse(arrival, error);
-    }
-    this.#deliver();
+  async #fetch(head: Envelope, tag: string, length: number): Promise<Envelope> {
+    return { ...head, body: await this.#host.fetch(this.queue, tag, length) };
   }
 
-  /** What can never be handled is dropped, or it would come back for ever. */
-  #refuse(arrival: Arrival, error: unknown): void {
+  /** What can never be handled is dropped, or it would come back for ever; a body that cannot be fetched now goes back. */
+  #refuse(tag: string, error: unknown): void {
     logger.warn('a frame was refused', { queue: this.queue, error: (error as Error).message });
-    this.answer(arrival.tag, 'ack');
-    this.#deliver();
+    this.answer(tag, isConnectionError(error) ? 'nack' : 'ack');
   }
 
-  #deliver(): void {
-    for (let first = this.#arrivals.peek(); first !== undefined; first = this.#arrivals.peek()) {
-      if (!this.#held.has(first.tag)) {
-        this.#arrivals.shift();
-        continue;
-      }
-      if (first.envelope === undefined) return;
-      this.#arrivals.shift();
-      if (this.cancelled) this.answer(first.tag, 'nack');
-      else this.#handle(new RedisDelivery(first.envelope, first.redelivered, this, first.tag));
-    }
+  #deliver(delivery: RedisDelivery): void {
+    if (!this.#held.has(delivery.tag)) return;
+    if (this.cancelled) this.answer(delivery.tag, 'nack');
+    else this.#handle(delivery);
   }
 }
