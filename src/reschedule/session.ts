@@ -4,6 +4,7 @@
  */
 import { hostname } from 'node:os';
 import { systemClock, type Timer } from '../core/clock.ts';
+import { withoutPassword } from '../core/config.ts';
 import { createLogger } from '../core/logger.ts';
 import { makeTemporaryDirectory, removeTemporaryDirectory } from '../core/temporary.ts';
 import { version } from '../core/version.ts';
@@ -124,7 +125,7 @@ export class RescheduleSession implements DispatcherListener {
         this.#workers = startWorkerProcesses(this.#instances, this.#transport.url, configuration, this.#localDir, systemClock, (pid) => this.#workerDied(pid));
       }
     } catch (cause) {
-      const error = RESCHEDULE_ERRORS.NO_TRANSPORT({ url, reason: (cause as Error).message }, cause);
+      const error = RESCHEDULE_ERRORS.NO_TRANSPORT({ url: withoutPassword(url), reason: (cause as Error).message }, cause);
       logger.error(error.message);
       this.#dispatcher = undefined;
       this.#stopWaiting();
@@ -237,7 +238,7 @@ export class RescheduleSession implements DispatcherListener {
   /** Where workers connect to; resolves when the transport is open. @throws SP_RESCHEDULE_NO_TRANSPORT */
   async url(): Promise<string> {
     await this.#starting;
-    if (this.#transport === undefined) throw RESCHEDULE_ERRORS.NO_TRANSPORT({ url: this.#url ?? '(none)', reason: 'it is not open' });
+    if (this.#transport === undefined) throw RESCHEDULE_ERRORS.NO_TRANSPORT({ url: withoutPassword(this.#url ?? '(none)'), reason: 'it is not open' });
     return this.#transport.url;
   }
 
