@@ -20,7 +20,7 @@ export const Outside = defineProgram({
       const numbers = sc.fromDataset<[number, number]>('Numbers', { numPartitions: 4 });
       await numbers.foreachPartition(async (rows) => {
         let seen = 0;
-        for await (const [key] of rows) {
+        for (const [key] of rows) {
           seen += 1;
           if (key % 50 === 0) await datasetContext.keyValue<number, number>('Marks').put(key, process.pid);
         }
