@@ -3,6 +3,7 @@
  * capture, load-time weaving) and the aspects of the mission; progress and summary follow the configuration.
  */
 import { loadTimeEditor } from './aspects/load-time.ts';
+import { registerConfigured } from './aspects/register.ts';
 import { captureEditor } from './closure/capture-editor.ts';
 import { setLogLevel } from './core/logger.ts';
 import { addEditor, installHook } from './loader/hook.ts';
@@ -14,6 +15,7 @@ addEditor(captureEditor());
 addEditor(loadTimeEditor);
 installHook();
 installSparkContextAspect();
+registerConfigured();
 
 onCapture((context, session) => {
   const { configuration, events } = context;

@@ -86,7 +86,8 @@ function editValue(text: WovenText, node: Node, name: string, declaringType: str
       if (key === undefined || (kind === 'execution' && !isFunctionExpression(property['value']))) return false;
       return text.matches({ kind, name: key, declaringType: name === 'default' ? '' : name, isStatic: false }, property);
     });
-    if (wanted.length > 0) wrap(text, node, text.site('object', name === 'default' ? '' : name, name), undefined);
+    const type = name === 'default' ? '' : name;
+    if (wanted.length > 0) wrap(text, node, text.site('object', type, type), undefined);
   }
 }
 

@@ -35,5 +35,15 @@ export const errors = defineErrors('ASPECTS', {
     'load-time pointcut {pointcut} names no module',
     "Narrow it: within('**/orders.js').and({pointcut}); otherwise every module of the process would be parsed.",
   ],
+  ASPECT_MODULE: ['aspects of {url} cannot be loaded: {why}', 'Export an instance or a class with advice, or a list of {pointcut, advice}.'],
+  CONFIGURATION: [
+    'aspects are not configured rightly in {where}: {why}',
+    'Write {"aspects": ["./aspects.js"]}, with include, exclude, strict, dryRun and dump as needed.',
+  ],
+  NOT_WOVEN: ['{url} is not woven: {why}', 'It runs as it is.'],
+  DROPPED: [
+    'what was woven into {url} did not run: another module hook replaced its source',
+    'Register spark-proxy after the other hook (a later --import, or register() later), so that it sees what runs.',
+  ],
   LOAD_TIME_FAILED: ['{name} of {url} could not be woven when it was loaded: {why}', 'It runs without advice; narrow the pointcut if it should not match.'],
 });

@@ -1,5 +1,7 @@
 import type { AdviceKind } from './advice.ts';
 import type { JoinPointKind } from './join-point.ts';
+import { loadTimeReport } from './load-time.ts';
+import type { MatchedShadow, Skipped } from './report.ts';
 import { allSites } from './site.ts';
 import { unmatchedPointcuts, type Unmatched } from './weave.ts';
 
@@ -22,6 +24,10 @@ export interface ExplainedJoinPoint {
 
 export interface Explanation {
   readonly joinPoints: readonly ExplainedJoinPoint[];
+  /** Load time: what matched, or may, in the text of the modules loaded so far, also where it has not run yet. */
+  readonly shadows: readonly MatchedShadow[];
+  /** Load time: what pointcuts ask for and is not woven, and why. */
+  readonly skipped: readonly Skipped[];
   /** Pointcuts that matched nothing of the target they were given. */
   readonly unmatched: readonly Unmatched[];
   /** Lines for people. */
@@ -39,8 +45,11 @@ export function explain(): Explanation {
       advice: site.entries.map(({ advice, pointcut, enabled }) => ({ kind: advice.kind, name: advice.name, order: advice.order, pointcut, enabled })),
     }));
   const unmatched = [...unmatchedPointcuts()];
+  const { matched: shadows, skipped } = loadTimeReport();
   return {
     joinPoints,
+    shadows,
+    skipped,
     unmatched,
     toString: () =>
       [
@@ -48,6 +57,7 @@ export function explain(): Explanation {
           `${joinPoint}${module === undefined ? '' : ` (${module})`}`,
           ...advice.map((a) => `  ${a.kind} ${a.name === '' ? '(anonymous)' : a.name} order=${a.order} by ${a.pointcut}${a.enabled ? '' : ' [disabled]'}`),
         ]),
+        ...skipped.map(({ joinPoint, module, line, why }) => `skipped ${joinPoint} (${module}:${line}): ${why}`),
         ...unmatched.map((miss) => `${miss.pointcut} of ${miss.advice === '' ? '(anonymous)' : miss.advice}: nothing in ${miss.target}`),
       ].join('\n'),
   };

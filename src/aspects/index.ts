@@ -19,7 +19,8 @@ export { prepareConstructor, weaveConstructor, type ConstructAdvice, type Prepar
 export { After, AfterReturning, AfterThrowing, Around, Aspect, Before, handleOf, Intercept, type AdviceDecoratorOptions } from './decorators.ts';
 export { explain, type ExplainedAdvice, type ExplainedJoinPoint, type Explanation } from './explain.ts';
 export { Signature, type JoinPoint, type JoinPointKind, type ProceedingJoinPoint } from './join-point.ts';
-export { editSource, loadTimeEditor, loadTimeReport, registerLoadTimeAspect, type LoadTimeAdvice } from './load-time.ts';
+export { editSource, loadTimeEditor, registerLoadTimeAspect, type LoadTimeAdvice } from './load-time.ts';
+export { register, type AspectSource, type RegisterOptions } from './register.ts';
 export type { MatchedShadow, Skipped } from './report.ts';
 export type { AspectOptions } from './metadata.ts';
 export type { NamePattern } from './pattern.ts';

@@ -14,11 +14,13 @@ export interface EditorOptions {
   /** Only reports. */
   readonly dryRun?: () => boolean;
   /** Told of each module that was edited. */
-  readonly edited?: (module: SourceModule) => void;
+  readonly edited?: (module: SourceModule, text: () => string) => void;
+  /** Told of each module that a pointcut may match and that cannot be edited. */
+  readonly unreadable?: (module: SourceModule, why: string) => void;
 }
 
 /** Changes the source of modules that pointcuts may match, so that what matches passes through the framework when it runs. */
-export function createEditor({ bindings, report, dryRun, edited }: EditorOptions): SourceEditor {
+export function createEditor({ bindings, report, dryRun, edited, unreadable }: EditorOptions): SourceEditor {
   const candidates = ({ url, source }: SourceModule) =>
     bindings().filter(
       ({ pointcut }) =>
@@ -34,7 +36,9 @@ export function createEditor({ bindings, report, dryRun, edited }: EditorOptions
       return false;
     },
     unreadable(module, why) {
-      if (candidates(module).length > 0) report.skipped(module, 0, undefined, why);
+      if (candidates(module).length === 0) return;
+      report.skipped(module, 0, undefined, why);
+      unreadable?.(module, why);
     },
     edit(module: ParsedModule): boolean {
       const text = new WovenText(module, candidates(module), report);
@@ -42,7 +46,7 @@ export function createEditor({ bindings, report, dryRun, edited }: EditorOptions
       new Walk(text, module).run();
       if (!text.changed || dryRun?.() === true) return false;
       text.finish();
-      edited?.(module);
+      edited?.(module, () => module.edit.toString());
       return true;
     },
   };

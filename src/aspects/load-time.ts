@@ -1,3 +1,5 @@
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
 import { toAdvice, type AdviceLike } from './advice.ts';
 import { errors } from './errors.ts';
 import { applyEditors } from '../loader/edit.ts';
@@ -65,6 +67,7 @@ class Registration implements WeaveHandle {
 
   get unmatched(): readonly Unmatched[] {
     return this.bindings
+      .filter(({ implied }) => implied !== true)
       .map(({ pointcut, advice }) => ({ pointcut: pointcut.toString(), advice: advice.name, target: 'modules loaded so far' }))
       .filter(({ pointcut }) => !this.#matched.has(pointcut) && !report.hit(pointcut));
   }
@@ -114,7 +117,7 @@ function weaveMembers(registration: Registration, target: object, name: string, 
   } catch (error) {
     // The module must load all the same.
     const coded = errors.LOAD_TIME_FAILED({ name, url, why: error instanceof Error ? error.message : String(error) }, error);
-    process.emitWarning(coded.message, { type: 'SparkProxyWarning', code: coded.code });
+    warn(coded);
   }
 }
 
@@ -128,7 +131,40 @@ const host: SiteHost = {
 };
 
 /** Edited modules that have not run yet. */
-const awaited = new Set<string>();
+const awaited = new Map<string, SourceModule['format']>();
+const editListeners = new Set<(module: SourceModule, text: () => string) => void>();
+const { cache } = createRequire(import.meta.url);
+
+/** Called with each woven module and its text. */
+export function onEdited(listener: (module: SourceModule, text: () => string) => void): void {
+  editListeners.add(listener);
+}
+
+function warn(coded: Error & { readonly code: string }): void {
+  process.emitWarning(coded.message, { type: 'SparkProxyWarning', code: coded.code });
+}
+
+/** A CommonJS module that has been loaded, but not with our text: another hook has put its own there. */
+function checkDropped(): void {
+  for (const [url, format] of awaited) {
+    if (format !== 'commonjs' || !url.startsWith('file:') || cache[fileURLToPath(url)]?.loaded !== true) continue;
+    awaited.delete(url);
+    report.skipped({ url, format, source: '' }, 0, undefined, 'another module hook replaced its source');
+    warn(errors.DROPPED({ url }));
+  }
+}
+
+let checking = false;
+
+function awaitRun(module: SourceModule): void {
+  awaited.set(module.url, module.format);
+  if (checking || module.format !== 'commonjs') return;
+  checking = true;
+  setImmediate(() => {
+    checking = false;
+    checkDropped();
+  }).unref();
+}
 
 (globalThis as Record<symbol, unknown>)[Symbol.for(GLOBAL)] ??= (url: string, sites: readonly SiteText[]): readonly unknown[] => {
   awaited.delete(url);
@@ -137,7 +173,10 @@ const awaited = new Set<string>();
 reportUnmatchedFrom(() => [...registrations].flatMap((registration) => registration.unmatched));
 
 /** What load-time weaving found in the text of the modules loaded so far. */
-export const loadTimeReport = (): { readonly matched: readonly MatchedShadow[]; readonly skipped: readonly Skipped[] } => report.rows;
+export const loadTimeReport = (): { readonly matched: readonly MatchedShadow[]; readonly skipped: readonly Skipped[] } => {
+  checkDropped();
+  return report.rows;
+};
 
 /**
  * Registers an aspect (an instance of an aspect class, or advice with its pointcuts) for modules loaded from now on. What has come
@@ -145,8 +184,12 @@ export const loadTimeReport = (): { readonly matched: readonly MatchedShadow[]; 
  * constructions, functions, private members, calls and accesses that some pointcut asked for. Each pointcut must be bound to modules by `within`.
  * @throws SP_ASPECTS_LOAD_TIME_NEEDS_WITHIN, SP_ASPECTS_NOT_AN_ASPECT, SP_ASPECTS_BAD_POINTCUT, SP_ASPECTS_BAD_ADVICE
  */
-export function registerLoadTimeAspect(aspect: object | readonly LoadTimeAdvice[]): WeaveHandle {
-  return registerBindings(bindingsOf(aspect));
+export function registerLoadTimeAspect(
+  aspect: object | readonly LoadTimeAdvice[],
+  options: { /** That it matches nothing is no mistake. @defaultValue false */ readonly optional?: boolean } = {},
+): WeaveHandle {
+  const bindings = bindingsOf(aspect);
+  return registerBindings(options.optional === true ? bindings.map((binding) => ({ ...binding, implied: true })) : bindings);
 }
 
 export function bindingsOf(aspect: object | readonly LoadTimeAdvice[]): readonly Binding[] {
@@ -184,7 +227,11 @@ export const loadTimeEditor: SourceEditor = createEditor({
   bindings: () => [...registrations].flatMap(({ entries }) => entries.map(({ pointcut, entry }) => ({ pointcut, label: entry.pointcut }))),
   report,
   dryRun: () => dryRun,
-  edited: ({ url }) => void awaited.add(url),
+  edited(module, text) {
+    awaitRun(module);
+    for (const listener of editListeners) listener(module, text);
+  },
+  unreadable: ({ url }, why) => warn(errors.NOT_WOVEN({ url, why })),
 });
 
 /**

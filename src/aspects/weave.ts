@@ -91,7 +91,7 @@ function bySite(pieces: readonly Piece[]): Map<Site, Entry[]> {
 export interface Binding {
   readonly pointcut: Pointcut;
   readonly advice: Advice;
-  /** Made by us for another pointcut's `cflow`: a miss is nobody's mistake. */
+  /** A miss is nobody's mistake: made by us for another pointcut's `cflow`, say. */
   readonly implied?: boolean;
 }
 

@@ -3,6 +3,10 @@ import { defineErrors } from '../core/errors.ts';
 export const CLI_ERRORS = defineErrors('CLI', {
   UNKNOWN_COMMAND: ['unknown command {command}', 'known commands: {known}; see spark-proxy --help'],
   USAGE: ['{reason}', 'see spark-proxy {command} --help'],
+  NOTHING_TO_EXPLAIN: [
+    '{program} ended with {code} and left no report',
+    'name aspects by --aspects, by SPARK_PROXY_ASPECTS or under "spark-proxy" in package.json, and see what the program printed',
+  ],
   NO_SUCH_FILE: ['cannot run {file}: there is no such file', 'give the path of a TypeScript or JavaScript program'],
   NO_JAVA: [
     'Apache Spark needs Java {wanted} or newer; found: {found}',

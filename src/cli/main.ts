@@ -5,13 +5,14 @@ import type { Command } from './command.ts';
 import { confCommand } from './conf.ts';
 import { dispatcherCommand } from './dispatcher.ts';
 import { CLI_ERRORS } from './errors.ts';
+import { explainCommand } from './explain.ts';
 import { programCommand } from './program.ts';
 import { packageCommand } from './package.ts';
 import { runCommand } from './run.ts';
 import { submitCommand } from './submit.ts';
 import { workerCommand } from './worker.ts';
 
-const COMMANDS: readonly Command[] = [runCommand, submitCommand, programCommand, dispatcherCommand, workerCommand, confCommand, packageCommand];
+const COMMANDS: readonly Command[] = [runCommand, submitCommand, programCommand, dispatcherCommand, workerCommand, confCommand, packageCommand, explainCommand];
 
 function overview(): string {
   const width = Math.max(...COMMANDS.map((command) => command.name.length));

@@ -55,10 +55,13 @@ let installed = false;
 export function installSparkContextAspect(): void {
   if (installed) return;
   installed = true;
-  registerLoadTimeAspect([
-    {
-      pointcut: and(within('**/scheduler/spark-context.{ts,js}'), construct('SparkContext')),
-      advice: afterReturning((_jp, context) => void capture(context as SparkContext)),
-    },
-  ]);
+  registerLoadTimeAspect(
+    [
+      {
+        pointcut: and(within('**/scheduler/spark-context.{ts,js}'), construct('SparkContext')),
+        advice: afterReturning((_jp, context) => void capture(context as SparkContext)),
+      },
+    ],
+    { optional: true },
+  );
 }
