@@ -7,7 +7,7 @@ import { version } from '../core/version.ts';
 import { startDispatcherServer } from '../dispatcher/server.ts';
 import { dispatcherSettings } from '../reschedule/dispatcher-settings.ts';
 import type { HostSelector } from '../selectors/contract.ts';
-import { connectTransport } from '../transports/index.ts';
+import { connectTransport, transportOptionsOf, transportUrlOf } from '../transports/index.ts';
 import { startConfiguredAgents } from './agents.ts';
 import { CLI_ERRORS } from './errors.ts';
 import { parseOptions, parseSettings, type Command } from './command.ts';
@@ -54,8 +54,8 @@ Examples:
     const configuration = loadConfiguration({ flags });
     const watching = watchConfiguration(configuration, { flags }, { signal: true });
     setLogLevel(configuration.get('log.level'));
-    const url = configuration.get('transport.url');
-    if (url === undefined) throw CLI_ERRORS.USAGE({ command: 'dispatcher', reason: 'no --url is given, and transport.url is not set' });
+    const url = transportUrlOf(configuration);
+    if (url === undefined) throw CLI_ERRORS.USAGE({ command: 'dispatcher', reason: 'no --url is given, and neither transport.url nor redis.host is set' });
 
     let stop: (signal: string) => void = () => undefined;
     const stopped = new Promise<string>((resolve) => (stop = resolve));
@@ -67,7 +67,7 @@ Examples:
     try {
       const server = await startDispatcherServer({
         url,
-        connect: (to, role) => connectTransport(to, { role, connectTimeoutMs: CONNECT_MS }),
+        connect: (to, role) => connectTransport(to, { ...transportOptionsOf(configuration), role, connectTimeoutMs: CONNECT_MS }),
         beatMs: configuration.get('registry.beat'),
         ttlMs: configuration.get('registry.ttl'),
         version,

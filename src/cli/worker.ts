@@ -1,7 +1,7 @@
 import { hostname } from 'node:os';
 import { VERSIONS_LABEL } from '../apache-spark/index.ts';
 import { watchConfiguration } from '../core/config-live.ts';
-import { loadConfiguration } from '../core/config.ts';
+import { loadConfiguration, withoutPassword, type Configuration } from '../core/config.ts';
 import { printable, SparkProxyError } from '../core/errors.ts';
 import { newId } from '../core/ids.ts';
 import { createLogger, setLogLevel } from '../core/logger.ts';
@@ -11,7 +11,7 @@ import { limitsOf, ThreadPool } from '../executor/thread-pool.ts';
 import { createRegisterCenter } from '../registry/index.ts';
 import { startBlockServer, type BlockServer } from '../shuffle/block-server.ts';
 import type { Transport } from '../transports/contract.ts';
-import { connectTransport } from '../transports/index.ts';
+import { connectTransport, transportOptionsOf, transportUrlOf } from '../transports/index.ts';
 import { reachableHost } from '../transports/reachable.ts';
 import { createWorkerHost } from '../worker/host.ts';
 import { CLI_ERRORS } from './errors.ts';
@@ -74,13 +74,13 @@ class StopRequest {
 }
 
 /** A worker of its own waits for its dispatcher as long as it takes; an owned one gives up. Undefined: it was asked to end. */
-async function connect(url: string, owned: boolean, stop: StopRequest): Promise<Transport | undefined> {
+async function connect(url: string, configuration: Configuration, owned: boolean, stop: StopRequest): Promise<Transport | undefined> {
   for (let told = false; stop.reason === undefined; told = true) {
     try {
-      return await connectTransport(url, { role: 'client', connectTimeoutMs: CONNECT_MS });
+      return await connectTransport(url, { ...transportOptionsOf(configuration), role: 'client', connectTimeoutMs: CONNECT_MS });
     } catch (error) {
       if (owned || !SparkProxyError.is(error) || error.code !== 'SP_TRANSPORT_CONNECT_FAILED') throw error;
-      if (!told) process.stderr.write(`spark-proxy worker: waiting for a dispatcher at ${printable(url)}\n`);
+      if (!told) process.stderr.write(`spark-proxy worker: waiting for a dispatcher at ${printable(withoutPassword(url))}\n`);
     }
   }
   return undefined;
@@ -114,8 +114,8 @@ Examples:
     const configuration = loadConfiguration({ flags });
     const watching = watchConfiguration(configuration, { flags }, { signal: true });
     setLogLevel(configuration.get('log.level'));
-    const url = configuration.get('transport.url');
-    if (url === undefined) throw CLI_ERRORS.USAGE({ command: 'worker', reason: 'no --url is given, and transport.url is not set' });
+    const url = transportUrlOf(configuration);
+    if (url === undefined) throw CLI_ERRORS.USAGE({ command: 'worker', reason: 'no --url is given, and neither transport.url nor redis.host is set' });
     const labels = parseLabels(configuration.get('worker.labels'));
 
     const owned = values.owned === true;
@@ -125,7 +125,7 @@ Examples:
     const slots = configuration.get('worker.slots');
     let blocks: BlockServer | undefined;
     try {
-      const transport = await connect(url, owned, stop);
+      const transport = await connect(url, configuration, owned, stop);
       if (transport === undefined) return 0;
       const registry = createRegisterCenter(transport, { beatMs: configuration.get('registry.beat'), ttlMs: configuration.get('registry.ttl') });
       const machine = configuration.get('worker.host') ?? hostname();
@@ -170,10 +170,10 @@ Examples:
         drainGraceMs: () => configuration.get('worker.drain.grace'),
         onOrphaned: (reason) => {
           if (owned) void host.close();
-          else logger.warn('still no dispatcher; the worker waits for one', { url, reason: reason?.message });
+          else logger.warn('still no dispatcher; the worker waits for one', { url: withoutPassword(url), reason: reason?.message });
         },
       });
-      logger.info('ready', { id, pid: process.pid, slots, url });
+      logger.info('ready', { id, pid: process.pid, slots, url: transport.url });
       void stop.asked.then((reason) => (reason === OWNER_GONE ? host.close() : host.drain(reason)));
       await host.closed;
       await registry.close();

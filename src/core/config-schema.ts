@@ -62,6 +62,11 @@ function key<T>(parse: z.ZodType<T, string>, fallback: string | undefined, doc: 
   return { parse: parse as never, default: fallback, doc };
 }
 
+/** Never shown, and not taken from the command line, where everyone reads it. */
+function secret(doc: string): Key<string | undefined> {
+  return { ...key(text, undefined, doc), secret: true };
+}
+
 export const CONFIG_KEYS = {
   'reschedule.dst.executor': key(
     oneOf('external', 'internal'),
@@ -82,13 +87,31 @@ export const CONFIG_KEYS = {
   'transport.url': key(
     transportUrl,
     undefined,
-    'How tasks travel, by URL scheme: `tcp://127.0.0.1:7077` (port 0: any free one), `memory:name`. Unset: nothing leaves the process, unless worker.instances asks for workers.',
+    'How tasks travel, by URL scheme: `tcp://127.0.0.1:7077` (port 0: any free one), `tcps:`, `redis://host:6379`, `rediss:`, `amqp://host:5672`, `amqps:`, `memory:name`. Unset: nothing leaves the process, unless worker.instances asks for workers.',
   ),
   'transport.role': key(
     oneOf('hub', 'client'),
     'hub',
     'For schemes without a broker of their own: `hub` serves it in the driver (unless a dispatcher serves the address already), `client` connects to one that runs.',
   ),
+  'transport.username': key(text, undefined, 'User at the broker, where transport.url names none.'),
+  'transport.password': secret('Password at the broker, where transport.url has none; better in a file, see transport.password.file.'),
+  'transport.password.file': key(text, undefined, 'File with the password at the broker (its first line).'),
+  'transport.tls.ca': key(
+    text,
+    undefined,
+    'File with the certificates (PEM) of authorities that the other side of `rediss:`, `amqps:` and `tcps:` is checked by.',
+  ),
+  'transport.tls.cert': key(text, undefined, 'File with the certificate (PEM) of this side: for a `tcps:` hub, and for mutual TLS.'),
+  'transport.tls.key': key(text, undefined, 'File with its private key (PEM).'),
+  'transport.tls.servername': key(text, undefined, 'Name that the certificate of the other side must have. Default: the host of transport.url.'),
+  'redis.host': key(
+    text,
+    undefined,
+    'Host of the Redis that carries tasks where transport.url is not set, and in which a dispatcher tells its address to agents of Spark drivers.',
+  ),
+  'redis.port': key(integer(1, 65_535), '6379', 'Its port.'),
+  'redis.password': secret('Its password.'),
   'worker.instances': key(integer(0, 1024), '0', 'Worker processes the application starts for itself, on this machine.'),
   'worker.slots': key(integer(1, 1024), '1', 'Tasks a worker runs at once, a thread each.'),
   'worker.host': key(
@@ -104,9 +127,6 @@ export const CONFIG_KEYS = {
   'agent.listen': key(text, undefined, 'Where a dispatcher awaits the agents of Spark drivers: `7078` (this machine only), `0.0.0.0:7078`.'),
   'key.file': key(text, undefined, "File of the cluster's key, which agents and dispatchers prove to each other and which seals secrets. Default: none."),
   'registry.cluster': key(text, 'default', 'Name of the cluster, where several share a Redis.'),
-  'redis.host': key(text, undefined, 'Redis in which a dispatcher tells its address to the agents of Spark drivers.'),
-  'redis.port': key(integer(1, 65_535), '6379', 'Its port.'),
-  'redis.password': { ...key(text, undefined, 'Its password; better in the environment or a file than among arguments.'), secret: true },
   'spark.homes': key(text, undefined, 'Directories of installed Apache Sparks, separated by commas, whose tasks a worker can run. Default: SPARK_HOME.'),
   'worker.spark.memory': key(size, undefined, 'Memory for all Spark executors of one worker, with overhead and Python. Default: 80 % of the machine.'),
   'worker.spark.idle': key(duration, '10m', 'A Spark executor whose application has had no job for so long ends; the next job starts another. 0: never.'),

@@ -10,6 +10,10 @@ function isKnown(key: string): key is ConfigKey {
   return Object.hasOwn(CONFIG_KEYS, key);
 }
 
+function isSecret(key: string): boolean {
+  return isKnown(key) && CONFIG_KEYS[key].secret === true;
+}
+
 function distance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, i) => i);
   for (let i = 1; i <= a.length; i++) {
@@ -135,7 +139,7 @@ export class Configuration {
     return Object.entries(CONFIG_KEYS).map(([key, { default: fallback, doc }]) => {
       const setting = this.#settings.get(key);
       const value = setting?.value ?? fallback;
-      return { key, value: value === undefined ? undefined : withoutPassword(value), where: setting?.where ?? 'default', doc };
+      return { key, value: value === undefined ? undefined : isSecret(key) ? '(set)' : withoutPassword(value), where: setting?.where ?? 'default', doc };
     });
   }
 }
@@ -152,10 +156,7 @@ export interface ConfigurationSources {
 export function loadConfiguration(sources: ConfigurationSources): Configuration {
   const env = sources.env ?? process.env;
   const path = sources.propertiesFile ?? findPropertiesFile(env);
-  return new Configuration(
-    path === undefined ? new Map() : readProperties(path),
-    fromPairs(sources.conf ?? [], 'SparkConf'),
-    fromEnvironment(env),
-    fromPairs(sources.flags ?? [], 'command line'),
-  );
+  const flags = fromPairs(sources.flags ?? [], 'command line');
+  for (const key of flags.keys()) if (isSecret(key)) throw CONFIG_ERRORS.SECRET_ON_COMMAND_LINE({ key, name: environmentName(key) });
+  return new Configuration(path === undefined ? new Map() : readProperties(path), fromPairs(sources.conf ?? [], 'SparkConf'), fromEnvironment(env), flags);
 }

@@ -3,6 +3,7 @@
  * OWNERSHIP: begins when the context is captured, ends when the context stops. While it cannot place tasks, they run inside.
  */
 import { hostname } from 'node:os';
+import { withoutPassword } from '../core/config.ts';
 import { systemClock, type Timer } from '../core/clock.ts';
 import { withoutPassword } from '../core/config.ts';
 import { createLogger } from '../core/logger.ts';
@@ -15,6 +16,7 @@ import type { RegisterCenter } from '../registry/contract.ts';
 import type { WorkerOffer } from '../scheduler/backend.ts';
 import type { SparkContext } from '../scheduler/spark-context.ts';
 import type { Transport } from '../transports/contract.ts';
+import { transportUrlOf } from '../transports/index.ts';
 import { reachableHost } from '../transports/reachable.ts';
 import { RESCHEDULE_ERRORS } from './errors.ts';
 import { openDispatcher } from './open-dispatcher.ts';
@@ -65,7 +67,7 @@ export class RescheduleSession implements DispatcherListener {
     this.#context = context;
     const { backend, configuration } = context;
     this.#instances = configuration.get('worker.instances');
-    this.#url = configuration.get('transport.url') ?? (this.#instances > 0 ? 'tcp://127.0.0.1:0' : undefined);
+    this.#url = transportUrlOf(configuration) ?? (this.#instances > 0 ? 'tcp://127.0.0.1:0' : undefined);
     this.#startOnce();
     // The destination may be changed while the program runs.
     this.#unwatch = configuration.onChange((key) => {

@@ -28,6 +28,18 @@ const INHERITED = [
   'dispatch.queue.depth',
 ] as const;
 
+/** How they get to the broker; by the environment, which other users cannot read. */
+const CREDENTIALS = [
+  'transport.username',
+  'transport.password',
+  'transport.password.file',
+  'transport.tls.ca',
+  'transport.tls.cert',
+  'transport.tls.key',
+  'transport.tls.servername',
+  'redis.password',
+] as const;
+
 /** Killed when they have not ended by themselves so long after being asked to. */
 const STOP_MS = 5000;
 
@@ -52,6 +64,14 @@ export function startWorkerProcesses(
 ): WorkerProcesses {
   const env: NodeJS.ProcessEnv = { ...process.env };
   for (const key of INHERITED) if (configuration.has(key)) env[environmentName(key)] = settingOf(configuration, key);
+  for (const key of CREDENTIALS) {
+    const value = configuration.get(key);
+    if (value !== undefined) env[environmentName(key)] = value;
+  }
+  // The URL of the transport is without them.
+  const asked = new URL(configuration.get('transport.url') ?? url);
+  if (asked.username !== '') env[environmentName('transport.username')] = decodeURIComponent(asked.username);
+  if (asked.password !== '') env[environmentName('transport.password')] = decodeURIComponent(asked.password);
   env[environmentName('transport.url')] = url;
   env[environmentName('spark.local.dir')] = localDir;
   const children = Array.from({ length: count }, () => startOne(env));

@@ -28,7 +28,7 @@ export const transportErrors = defineErrors('TRANSPORT', {
   LISTEN_FAILED: ['Cannot listen on {url}', 'Another process may hold the port; use port 0 for a free one.'],
   NOT_LOOPBACK: [
     'Refused to listen on {host}, which is not a loopback address: frames would be accepted from anyone',
-    'Use 127.0.0.1. Beyond loopback, signed envelopes and a key are required.',
+    'Use 127.0.0.1; or set a key, so that frames are signed; or tcps: with certificates on both sides (transport.tls.ca, .cert, .key).',
   ],
   HANDSHAKE: ['{url} does not speak the protocol of a spark-proxy hub: {reason}', 'Check that the port is that of a hub.'],
   VERSION: ['Peer speaks version {version} of the wire protocol, this process version {known}', 'Run the same version of spark-proxy everywhere.'],

@@ -5,6 +5,8 @@ import { tcpTransport } from './tcp/index.ts';
 import type { BrokerClientOptions } from './settings.ts';
 import type { TcpOptions } from './tcp/settings.ts';
 
+export { transportOptionsOf, transportUrlOf } from './configured.ts';
+
 /** What any scheme may be given; each takes what it knows. */
 export type AnyTransportOptions = MemoryOptions & TcpOptions & BrokerClientOptions;
 
@@ -15,6 +17,7 @@ const rabbitmq = async (): Promise<TransportFactory> => (await import('./rabbitm
 const factories = new Map<string, () => Promise<TransportFactory> | TransportFactory>([
   ['memory', () => memoryTransport],
   ['tcp', () => tcpTransport],
+  ['tcps', () => tcpTransport],
   ['redis', redis],
   ['rediss', redis],
   ['amqp', rabbitmq],

@@ -189,8 +189,17 @@ local function bury(client)
   call('ZREM', P..'clients', client)
 end
 
+-- Nobody was heard of for half a life: Redis itself was away, or everybody was. Then silence tells nothing.
+local function forgive(life)
+  local latest = call('ZREVRANGE', P..'clients', 0, 0, 'WITHSCORES')[2]
+  local time = now()
+  if not latest or tonumber(latest) - life / 2 > time then return end
+  for _, client in ipairs(call('ZRANGE', P..'clients', 0, -1)) do call('ZADD', P..'clients', time + life, client) end
+end
+
 if op == 'open' then
   local client, life = ARGV[5], ARGV[6]
+  forgive(life)
   call('SET', P..'incarnation', incarnation, 'NX', 'PX', ttl)
   call('ZADD', P..'clients', now() + life, client)
   call('PEXPIRE', P..'clients', ttl)
@@ -362,6 +371,7 @@ end
 if op == 'beat' then
   local client, life, mayBury, refresh = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
   if not call('ZSCORE', P..'clients', client) then return redis.error_reply('SPEXPIRED this client was taken for dead') end
+  forgive(life)
   local time = now()
   call('ZADD', P..'clients', time + life, client)
   if refresh == '1' then

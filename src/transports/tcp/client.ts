@@ -1,4 +1,5 @@
 import { connect as connectSocket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 import type { Timer } from '../../core/clock.ts';
 import { SparkProxyError } from '../../core/errors.ts';
 import { newId } from '../../core/ids.ts';
@@ -14,6 +15,7 @@ import { backoffMs, isFinal, type ConnectionListener } from '../reconnector.ts';
 import { Lanes, type Operation } from './lanes.ts';
 import { Link, readError } from './link.ts';
 import type { TcpSettings } from './settings.ts';
+import { isTlsError, tlsConnectOptions } from '../tls.ts';
 import { Standings } from './standing.ts';
 import { OP, WIRE_MAGIC, WIRE_VERSION } from './wire.ts';
 
@@ -28,6 +30,7 @@ class TcpClient implements Transport {
   readonly url: string;
   readonly #host: string;
   readonly #port: number;
+  readonly #secure: boolean;
   readonly #settings: TcpSettings;
   readonly #session = newId('session');
   readonly #keepAlive = createKeepAlive();
@@ -40,6 +43,8 @@ class TcpClient implements Transport {
   /** The latest connection, made or in the making. */
   #latest: Link | undefined;
   #link: Link | undefined;
+  /** The latest connection whose TLS handshake ended well on this side. */
+  #greeted: Link | undefined;
   #maxFrameBytes: number;
   #attempt = 0;
   #retry: Timer | undefined;
@@ -48,10 +53,11 @@ class TcpClient implements Transport {
   #dropped = 0;
   #closing: Promise<void> | undefined;
 
-  constructor(host: string, port: number, url: string, settings: TcpSettings) {
+  constructor(host: string, port: number, secure: boolean, url: string, settings: TcpSettings) {
     this.url = url;
     this.#host = host;
     this.#port = port;
+    this.#secure = secure;
     this.#settings = settings;
     this.#maxFrameBytes = settings.maxFrameBytes;
   }
@@ -164,7 +170,8 @@ class TcpClient implements Transport {
 
   #connect(): void {
     const { maxFrameBytes, heartbeatMs, missedBeats, clock } = this.#settings;
-    const socket = connectSocket({ host: this.#host, port: this.#port });
+    const where = { host: this.#host, port: this.#port };
+    const socket = this.#secure ? connectTls({ ...where, ...tlsConnectOptions(this.#settings.tls, this.#host) }) : connectSocket(where);
     const link: Link = new Link(
       socket,
       { url: this.url, maxFrameBytes, heartbeatMs, missedBeats, clock },
@@ -178,14 +185,16 @@ class TcpClient implements Transport {
       },
     );
     this.#latest = link;
-    socket.once('connect', () => {
+    const hello = (): void => {
+      this.#greeted = link;
       const out = link.start(OP.HELLO);
       out.u32(WIRE_MAGIC);
       out.varint(WIRE_VERSION);
       out.string(this.#session);
       out.varint(maxFrameBytes);
       link.finish();
-    });
+    };
+    socket.once(this.#secure ? 'secureConnect' : 'connect', hello);
   }
 
   #welcome(link: Link, op: number, reader: BinaryReader): void {
@@ -243,7 +252,7 @@ class TcpClient implements Transport {
       logger.info('disconnected', { url: this.url, reason: reason.message });
       this.#startGivingUp();
     }
-    this.#tell('disconnected', established ? reason : this.#handshakeError(reason));
+    this.#tell('disconnected', established ? reason : this.#handshakeError(link, reason));
     // A listener may have closed the transport.
     if (this.#closing === undefined) this.#retryLater();
   }
@@ -276,7 +285,12 @@ class TcpClient implements Transport {
   }
 
   /** What is no frame during the handshake is no hub. */
-  #handshakeError(reason: Error): Error {
+  #handshakeError(link: Link, reason: Error): Error {
+    const { cause } = reason as { cause?: Error };
+    if (this.#secure && cause !== undefined && isTlsError(cause)) return transportErrors.TLS({ url: this.url, reason: cause.message }, cause);
+    // With TLS 1.3 a client is connected before the hub has judged its certificate, and Node's server then just ends the connection.
+    if (this.#secure && this.#greeted === link && SparkProxyError.is(reason) && reason.code === 'SP_TRANSPORT_LOST')
+      return transportErrors.TLS({ url: this.url, reason: 'the hub does not accept the certificate of this process' }, reason);
     const garbage = SparkProxyError.is(reason) && /^SP_(PROTOCOL_|TRANSPORT_(BAD_FRAME|FRAME_TOO_LARGE)$)/.test(reason.code);
     return garbage ? transportErrors.HANDSHAKE({ url: this.url, reason: reason.message }, reason) : reason;
   }
@@ -293,9 +307,9 @@ class TcpClient implements Transport {
   }
 }
 
-/** @throws SP_TRANSPORT_CONNECT_FAILED, SP_TRANSPORT_HANDSHAKE, SP_TRANSPORT_VERSION, SP_TRANSPORT_LIMITS */
-export async function openClient(host: string, port: number, url: string, settings: TcpSettings): Promise<Transport> {
-  const client = new TcpClient(host, port, url, settings);
+/** @throws SP_TRANSPORT_CONNECT_FAILED, SP_TRANSPORT_TLS, SP_TRANSPORT_HANDSHAKE, SP_TRANSPORT_VERSION, SP_TRANSPORT_LIMITS */
+export async function openClient(host: string, port: number, secure: boolean, url: string, settings: TcpSettings): Promise<Transport> {
+  const client = new TcpClient(host, port, secure, url, settings);
   await client.open();
   return client;
 }

@@ -1,3 +1,4 @@
+import { createServer as createTlsServer } from 'node:tls';
 import { createServer, isIPv4, type AddressInfo, type Server, type Socket } from 'node:net';
 import type { Clock } from '../../core/clock.ts';
 import { SparkProxyError } from '../../core/errors.ts';
@@ -9,6 +10,7 @@ import { Broker, type BrokerConsumer } from '../broker.ts';
 import type { Transport } from '../contract.ts';
 import { transportErrors } from '../errors.ts';
 import { localTransport } from '../local.ts';
+import { tlsServerOptions } from '../tls.ts';
 import { Link, readError } from './link.ts';
 import { createSessions, type Session, type Sessions } from './sessions.ts';
 import type { TcpSettings } from './settings.ts';
@@ -323,24 +325,32 @@ async function listen(server: Server, host: string, port: number, url: string): 
 }
 
 /**
- * Serves a broker on a loopback address. The transport returned uses that broker without a socket in between.
+ * Serves a broker: on a loopback address, unless frames are signed or clients show certificates. The transport returned uses that broker without a socket in between.
  * @throws SP_TRANSPORT_NOT_LOOPBACK, SP_TRANSPORT_LISTEN_FAILED
  */
-export async function openHub(host: string, port: number, settings: TcpSettings): Promise<Transport> {
-  if (!isLoopback(host)) throw transportErrors.NOT_LOOPBACK({ host });
+export async function openHub(host: string, port: number, secure: boolean, settings: TcpSettings): Promise<Transport> {
+  const mayBeRemote = settings.allowRemote === true || (secure && settings.tls?.rejectUnauthorized !== false);
+  if (!isLoopback(host) && !mayBeRemote) throw transportErrors.NOT_LOOPBACK({ host });
   const broker = new Broker(settings);
   const connections = new Set<HubConnection>();
-  const server = createServer({ noDelay: true });
-  const address = await listen(server, host, port, `tcp://${host}:${port}`);
-  if (!isLoopback(address.address)) {
+  const server: Server = secure ? createTlsServer({ noDelay: true, ...tlsServerOptions(settings.tls) }) : createServer({ noDelay: true });
+  const scheme = secure ? 'tcps' : 'tcp';
+  const address = await listen(server, host, port, `${scheme}://${host}:${port}`);
+  if (!isLoopback(address.address) && !mayBeRemote) {
     server.close();
     throw transportErrors.NOT_LOOPBACK({ host: address.address });
   }
   server.unref();
   server.maxConnections = settings.maxConnections;
-  const url = `tcp://${address.family === 'IPv6' ? `[${address.address}]` : address.address}:${address.port}`;
+  const url = `${scheme}://${address.family === 'IPv6' ? `[${address.address}]` : address.address}:${address.port}`;
   const context: HubContext = { id: newId('hub'), url, broker, sessions: createSessions(settings.clock), settings, clock: settings.clock };
-  server.on('connection', (socket) => connections.add(new HubConnection(socket, context, (connection) => connections.delete(connection))));
+  server.on(secure ? 'secureConnection' : 'connection', (socket: Socket) =>
+    connections.add(new HubConnection(socket, context, (connection) => connections.delete(connection))),
+  );
+  server.on('tlsClientError', (error: Error, socket: Socket) => {
+    logger.warn('a connection without a proper certificate was refused', { peer: socket.remoteAddress, reason: error.message });
+    socket.destroy();
+  });
   server.on('error', (error) => logger.error('the server failed', { error: error.message }));
 
   return localTransport(broker, {
