@@ -3,7 +3,6 @@
  * OWNERSHIP: begins when the context is captured, ends when the context stops. While it cannot place tasks, they run inside.
  */
 import { hostname } from 'node:os';
-import { withoutPassword } from '../core/config.ts';
 import { systemClock, type Timer } from '../core/clock.ts';
 import { withoutPassword } from '../core/config.ts';
 import { createLogger } from '../core/logger.ts';
