@@ -62,13 +62,13 @@ export class PostgresConnections {
   }
 
   async #prepare(): Promise<void> {
-    const [existing] = await this.query<{ there: boolean }>('SELECT to_regclass($1) IS NOT NULL AS there', [`${SCHEMA_NAME}.meta`]);
-    if (existing?.there !== true) {
+    // Not to_regclass: a connection that was told "there is none" goes on to say so.
+    const there = 'SELECT 1 FROM pg_tables WHERE schemaname = $1';
+    if ((await this.query(there, [SCHEMA_NAME])).length === 0) {
       await this.transaction(async (client) => {
         // Several processes may open an empty database at once.
         await client.query('SELECT pg_advisory_xact_lock(7309453261)');
-        const { rows } = await client.query<{ there: boolean }>('SELECT to_regclass($1) IS NOT NULL AS there', [`${SCHEMA_NAME}.meta`]);
-        if (rows[0]?.there !== true) await client.query(SCHEMA);
+        if ((await client.query(there, [SCHEMA_NAME])).rowCount === 0) await client.query(SCHEMA);
       });
     }
     const [layout] = await this.query<{ value: string }>("SELECT value FROM meta WHERE name = 'layout'", []);

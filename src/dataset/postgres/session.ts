@@ -52,7 +52,7 @@ export class PostgresSession implements StoreSession {
       if (rows[0] === undefined || rows[0].fenced !== null) throw DATASET_ERRORS.FENCED({ reason: rows[0]?.fenced ?? 'its session is gone' });
       const more = writes.map(({ dataset }) => dataset.id);
       const datasets = await lockDatasets(client, versions, more);
-      const since = await committedSince(client, request.snapshot);
+      const since = (await committedSince(client, request.snapshot)).filter((version) => !versions.includes(version));
       for (const dataset of datasets) await checkConflicts(client, dataset, versions, since);
       if (writes.length > 0) {
         const outcome = await client.query<{ outcome: string }>(WRITES, writesOf(request, this.epoch));

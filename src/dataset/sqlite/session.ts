@@ -43,7 +43,7 @@ export class SqliteSession implements StoreSession {
     const { snapshot, versions, writes } = request;
     return db.write(() => {
       this.#requireLive();
-      const since = committedSince(db, snapshot);
+      const since = committedSince(db, snapshot).filter((version) => !versions.includes(version));
       if (since.length > 0) for (const dataset of datasetsWritten(db, versions)) checkConflicts(db, dataset, changeSetsOf(db, versions, dataset.id), since);
       for (const version of versions) {
         if (db.run("UPDATE versions SET state = 'committed' WHERE version = ? AND state = 'open'", version) === 0)

@@ -1,0 +1,89 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe } from 'vitest';
+import type { Datasets, DatasetStore, OpenOptions } from '../../src/dataset/contract.ts';
+import { openDatasets } from '../../src/dataset/index.ts';
+import { openStore, storeAddress } from '../../src/dataset/open-store.ts';
+import { loadConfiguration } from '../../src/core/config.ts';
+import { startPostgres, type PostgresServer } from '../support/postgres.ts';
+import { describeWith } from '../support/requires.ts';
+
+/** A kind of store under test: every test gets an empty one. */
+export interface StoreBed {
+  readonly kind: 'sqlite' | 'postgres';
+  /** URL of an empty store; one a test. */
+  url(): Promise<string>;
+  /** A store as a process of its own would open it; closed after the test. */
+  open(url: string): Promise<DatasetStore>;
+  /** A driver; closed after the test. */
+  datasets(url: string, options?: OpenOptions, settings?: Readonly<Record<string, string>>): Promise<Datasets>;
+  directory(): string;
+  /** Runs after the test. */
+  after(end: () => Promise<unknown> | unknown): void;
+}
+
+/** The same body for each kind of store. */
+export function describeEachStore(title: string, body: (bed: StoreBed) => void): void {
+  describe(`${title}, on SQLite`, () => suite('sqlite', body));
+  describeWith(['postgresql'], `${title}, on PostgreSQL`, () => suite('postgres', body));
+}
+
+function suite(kind: StoreBed['kind'], body: (bed: StoreBed) => void): void {
+  const ends: (() => Promise<unknown> | unknown)[] = [];
+  let directory = '';
+  let server: PostgresServer | undefined;
+  let database: string | undefined;
+  let files = 0;
+  beforeAll(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'spark-proxy-dataset-'));
+    if (kind === 'postgres') server = await startPostgres();
+  }, 60_000);
+  const close = async (): Promise<void> => {
+    for (const end of ends.splice(0).reverse()) await end();
+  };
+  afterEach(close);
+  afterAll(async () => {
+    await close();
+    await server?.stop();
+    await rm(directory, { recursive: true, force: true });
+  }, 60_000);
+  body({
+    kind,
+    async url() {
+      if (server === undefined) return `sqlite:${join(directory, `${++files}.db`)}`;
+      if (database === undefined) database = await server.database();
+      else await server.clear(database);
+      return database;
+    },
+    async open(url) {
+      const store = await openStore(storeAddress(url));
+      ends.push(() => store.close());
+      return store;
+    },
+    async datasets(url, options = {}, settings = {}) {
+      const configuration = loadConfiguration({ env: {}, conf: Object.entries({ 'dataset.files': join(directory, 'files'), ...settings }) });
+      const datasets = await openDatasets({ store: url, ...options }, configuration);
+      ends.push(() => datasets.close());
+      return datasets;
+    },
+    directory: () => directory,
+    after: (end) => ends.push(end),
+  });
+}
+
+/** The code of the error that a promise rejects with. */
+export async function codeOf(work: Promise<unknown> | (() => Promise<unknown>)): Promise<string> {
+  try {
+    await (typeof work === 'function' ? work() : work);
+  } catch (error) {
+    return (error as { code?: string }).code ?? String(error);
+  }
+  return 'no error';
+}
+
+export async function all<T>(rows: AsyncIterable<T>): Promise<T[]> {
+  const found: T[] = [];
+  for await (const row of rows) found.push(row);
+  return found;
+}
