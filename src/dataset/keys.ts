@@ -92,7 +92,7 @@ function part(key: KeyValue, depth: number): Buffer[] {
 /** Inverse of encodeKey. @throws SP_DATASET_BAD_KEY for bytes that are no key */
 export function decodeKey(bytes: KeyBytes): KeyValue {
   if (bytes[0] === STRING) return Buffer.from(bytes.buffer, bytes.byteOffset + 1, bytes.byteLength - 1).toString('utf8');
-  if (bytes[0] === BYTES) return bytes.slice(1);
+  if (bytes[0] === BYTES) return new Uint8Array(bytes.subarray(1));
   return new Reader(bytes).value();
 }
 

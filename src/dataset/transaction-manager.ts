@@ -36,6 +36,8 @@ export class DriverTransactions implements TransactionManager, TransactionHost {
   readonly #idle: (() => void)[] = [];
   readonly #beats: Timer;
   readonly #background = new Set<Promise<void>>();
+  /** Transactions begun so far. */
+  begun = 0;
   #draining: string | undefined;
   #beating = false;
 
@@ -97,7 +99,13 @@ export class DriverTransactions implements TransactionManager, TransactionHost {
     if (this.#draining !== undefined) throw DATASET_ERRORS.DRAINING({ reason: this.#draining });
     const transaction = new DriverTransaction(newId('tx'), kind, this);
     this.#active.set(transaction.id, transaction);
+    this.begun += 1;
     return transaction;
+  }
+
+  /** Transactions that have not ended. */
+  get active(): number {
+    return this.#active.size;
   }
 
   find(id: string): DriverTransaction | undefined {

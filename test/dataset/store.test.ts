@@ -152,7 +152,8 @@ describeEachStore('a store', (bed) => {
       const [committed, aborted] = [await attempt([cell('a', '1')]), await attempt([])];
       await commit([committed], snapshot);
       await session.abort([aborted]);
-      for (const version of [committed, aborted, 999_999]) expect(await codeOf(other.write(dataset, version, [cell('z', '1')]))).toBe('SP_DATASET_VERSION_CLOSED');
+      for (const version of [committed, aborted, 999_999])
+        expect(await codeOf(other.write(dataset, version, [cell('z', '1')]))).toBe('SP_DATASET_VERSION_CLOSED');
       await store.maintain();
       expect(await codeOf(other.write(dataset, aborted, [cell('z', '1')]))).toBe('SP_DATASET_VERSION_CLOSED');
       expect(await rows(store, dataset)).toEqual(['a.c=1']);
@@ -183,7 +184,8 @@ describeEachStore('a store', (bed) => {
   });
 
   describe('conflicts', () => {
-    const many = (from: number, count: number, column = 'c'): Cell[] => Array.from({ length: count }, (_, i) => cell(String(from + i).padStart(6, '0'), '1', column));
+    const many = (from: number, count: number, column = 'c'): Cell[] =>
+      Array.from({ length: count }, (_, i) => cell(String(from + i).padStart(6, '0'), '1', column));
     type Case = readonly [title: string, level: ConflictLevel, mine: Cell[], theirs: Cell[], conflict: boolean];
     const cases: Case[] = [
       ['the same row', 'ROW', [cell('a', '1')], [cell('a', '2')], true],
@@ -203,7 +205,12 @@ describeEachStore('a store', (bed) => {
     for (const [title, level, mine, theirs, conflict] of cases) {
       test(`${level}: ${title} ${conflict ? 'conflict' : 'do not conflict'}, buffered and written by tasks`, async () => {
         const { store, dataset, attempt, commit } = await bedOf(bed, level);
-        for (const [firstByTask, secondByTask] of [[true, true], [true, false], [false, true], [false, false]] as const) {
+        for (const [firstByTask, secondByTask] of [
+          [true, true],
+          [true, false],
+          [false, true],
+          [false, false],
+        ] as const) {
           const [one, two] = [await store.snapshot(), await store.snapshot()];
           const first = firstByTask ? [await attempt(theirs)] : [];
           const second = secondByTask ? [await attempt(mine)] : [];
@@ -270,7 +277,11 @@ describeEachStore('a store', (bed) => {
       await put(cell('keep', '1'));
       const silent = await other.openSession({ name: 'silent', ttlMs: 1 });
       const [version] = (await silent.allocate(1)) as [number];
-      await other.write(dataset, version, Array.from({ length: 3000 }, (_, i) => cell(`x${i}`, '1')));
+      await other.write(
+        dataset,
+        version,
+        Array.from({ length: 3000 }, (_, i) => cell(`x${i}`, '1')),
+      );
       await new Promise((resolve) => setTimeout(resolve, 20));
       const report = await store.maintain();
       expect(report).toMatchObject({ fencedSessions: 1, purgedVersions: 1 });
