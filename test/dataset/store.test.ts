@@ -14,9 +14,11 @@ function cell(row: string, value: string | null, column = 'c'): Cell {
   return { row: Buffer.from(row), column, value: value === null ? null : Buffer.from(value) };
 }
 
+const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString();
+
 async function rows(store: DatasetStore, dataset: DatasetInfo, snapshot?: Snapshot): Promise<string[]> {
   const seen = snapshot ?? (await store.snapshot());
-  return (await all(store.scan(dataset, {}, seen))).flat().map(({ row, column, value }) => `${Buffer.from(row)}.${column}=${Buffer.from(value as Uint8Array)}`);
+  return (await all(store.scan(dataset, {}, seen))).flat().map(({ row, column, value }) => `${text(row)}.${column}=${text(value as Uint8Array)}`);
 }
 
 async function bedOf(bed: StoreBed, conflicts: ConflictLevel = 'ROW') {

@@ -19,18 +19,20 @@ export interface StoreBed {
   /** A driver; closed after the test. */
   datasets(url: string, options?: OpenOptions, settings?: Readonly<Record<string, string>>): Promise<Datasets>;
   directory(): string;
-  /** Runs after the test. */
-  after(end: () => Promise<unknown> | unknown): void;
 }
 
 /** The same body for each kind of store. */
 export function describeEachStore(title: string, body: (bed: StoreBed) => void): void {
-  describe(`${title}, on SQLite`, () => suite('sqlite', body));
-  describeWith(['postgresql'], `${title}, on PostgreSQL`, () => suite('postgres', body));
+  describe(`${title}, on SQLite`, () => {
+    suite('sqlite', body);
+  });
+  describeWith(['postgresql'], `${title}, on PostgreSQL`, () => {
+    suite('postgres', body);
+  });
 }
 
 function suite(kind: StoreBed['kind'], body: (bed: StoreBed) => void): void {
-  const ends: (() => Promise<unknown> | unknown)[] = [];
+  const ends: (() => Promise<unknown>)[] = [];
   let directory = '';
   let server: PostgresServer | undefined;
   let database: string | undefined;
@@ -68,7 +70,6 @@ function suite(kind: StoreBed['kind'], body: (bed: StoreBed) => void): void {
       return datasets;
     },
     directory: () => directory,
-    after: (end) => ends.push(end),
   });
 }
 
