@@ -28,10 +28,19 @@ const integer = (min: number, max = Number.MAX_SAFE_INTEGER): z.ZodType<number, 
     .transform(Number)
     .pipe(z.number().int().min(min).max(max));
 
+/** A plain decimal number. */
+const decimal: z.ZodType<number, string> = z
+  .string()
+  .regex(/^\d+(\.\d+)?$/, 'expected a number such as 1.5')
+  .transform(Number);
+const fraction: z.ZodType<number, string> = decimal.refine((value) => value <= 1, 'expected a number from 0 to 1');
+
 const oneOf = <const T extends readonly [string, ...string[]]>(...names: T): z.ZodType<T[number], string> =>
   z.string().refine((text): text is T[number] => names.includes(text), { message: `expected one of ${names.join(', ')}` }) as never;
 
 const text = z.string();
+/** `zone=a,disk=ssd`. */
+const labelList = text.regex(/^(\s*[\w.-]+\s*=\s*[\w.:/-]*\s*(,|$))*$/, 'expected labels such as zone=a,disk=ssd');
 
 const SELECTOR = '(RANDOM|ROUND_ROBIN|LEAST_LOADED|POWER_OF_TWO|PULL|CONSISTENT_HASH)';
 /** A selector of src/selectors, or a module: a path or a package, in lower case so that a misspelt name is not taken for one. */
@@ -146,6 +155,35 @@ export const CONFIG_KEYS = {
   'dispatcher.drain.grace': key(duration, '30s', 'How long a dispatcher that was asked to stop, and has no standby, lets tasks finish.'),
   'dispatch.queue.depth': key(integer(1, 1024), '2', 'Tasks sent to a worker for each of its slots: one running, the rest waiting there.'),
   'dispatch.max.leases': key(integer(1, 100), '4', 'Workers a task may be lost on before it fails.'),
+  'dispatch.retry.backoff': key(duration, '100ms', 'Wait before a task that was lost with two workers is leased again; doubles with each further loss.'),
+  'dispatch.poison': key(
+    oneOf('fail', 'hold'),
+    'fail',
+    'A task that was lost on dispatch.max.leases workers: `fail` tells the application, `hold` parks it until `spark-proxy retry` or the end of the application.',
+  ),
+  'dispatch.pool': key(text, undefined, 'FAIR: pool of this application; those that name the same one share it. Default: one of its own.'),
+  'dispatch.pool.weight': key(integer(1, 1_000_000), '1', 'FAIR: share of the pool against others.'),
+  'dispatch.pool.minShare': key(integer(0, 1_000_000), '0', 'FAIR: running tasks the pool gets before others get more than theirs.'),
+  'dispatch.priority': key(integer(-1_000_000, 1_000_000), '0', 'PRIORITY: higher goes first.'),
+  'placement.hosts': key(text, '', 'Workers or hosts this application would like to run on, separated by commas.'),
+  'placement.labels': key(labelList, '', 'Labels of workers it would like to run on: `zone=a,disk=ssd`.'),
+  'placement.required.hosts': key(text, '', 'Workers or hosts it must run on: its tasks wait for one of them.'),
+  'placement.required.labels': key(labelList, '', 'Labels a worker must have to run its tasks.'),
+  'spark.speculation': key(oneOf('true', 'false'), 'false', 'Copies of slow tasks on other workers; the first result counts.'),
+  'spark.speculation.quantile': key(fraction, '0.9', 'Share of the tasks of a stage that must have finished before copies are made.'),
+  'spark.speculation.multiplier': key(decimal, '3', 'A task is slow when it has run for this many times the median.'),
+  'spark.speculation.minTaskRuntime': key(duration, '100ms', 'And for at least this long.'),
+  'verify.quorum': key(
+    integer(0, 16).refine((n) => n !== 1, 'expected 0 or 2 to 16'),
+    '0',
+    'Workers that must agree on a result, for workers that are not trusted; those with a good record are checked by lot. 0: results are trusted.',
+  ),
+  'verify.max.replicas': key(integer(2, 64), '5', 'Results asked for at most before the task fails.'),
+  'verify.comparator': key(
+    text,
+    'bytes',
+    "When two results say the same: `bytes`, `float:1e-9` (numbers within this relative error), or a module of one's own: `./my-comparator.js`.",
+  ),
   'registry.beat': key(duration, '1s', 'Interval of heartbeats.'),
   'registry.ttl': key(duration, '3s', 'Silence after which a worker counts as lost; at least two beats.'),
   'task.timeout': key(duration, '0', 'Longest time one task may run; 0: no limit.'),

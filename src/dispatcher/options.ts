@@ -6,7 +6,7 @@ import { dispatcherErrors } from './errors.ts';
 import type { HealthOptions } from './health.ts';
 import type { TaskOrder } from './order.ts';
 import type { TaskEntry } from './task-entry.ts';
-import type { ResultComparator } from './verification.ts';
+import type { Comparators } from './verification.ts';
 
 export interface DispatcherStateOptions {
   readonly selector: HostSelector;
@@ -29,7 +29,7 @@ export interface DispatcherStateOptions {
   /** When workers and hosts are excluded; false: never. */
   readonly health?: HealthOptions | false;
   /** Comparators of results beside `bytes`, by the name a profile's `verify.comparator` gives. */
-  readonly comparators?: ReadonlyMap<string, ResultComparator>;
+  readonly comparators?: Comparators;
   /** For draws other than the selector's. @defaultValue Math.random */
   readonly random?: Random;
   /** False: a blob cannot be sent (any more). @defaultValue always true */

@@ -4,6 +4,8 @@ import type { TaskEntry, Vote } from './task-entry.ts';
 
 /** True when two results of one task say the same. Must not throw; what it cannot read differs. */
 export type ResultComparator = (a: Uint8Array, b: Uint8Array) => boolean;
+/** Comparators by name; one named `bytes` takes the place of comparing bytes. */
+export type Comparators = Pick<ReadonlyMap<string, ResultComparator>, 'get'>;
 
 /** Workers whose record is kept. */
 const MAX_WORKERS = 65_536;
@@ -29,18 +31,18 @@ const bytesAgree: ResultComparator = (a, b) => Buffer.compare(a, b) === 0;
  * ends the row. A result counts when `quorum` different workers agree on it.
  */
 export class Verification {
-  readonly #comparators: ReadonlyMap<string, ResultComparator>;
+  readonly #comparators: Comparators;
   readonly #random: Random;
   /** Worker -> valid results in a row. */
   readonly #valid = new Map<string, number>();
 
-  constructor(comparators: ReadonlyMap<string, ResultComparator>, random: Random) {
+  constructor(comparators: Comparators, random: Random) {
     this.#comparators = comparators;
     this.#random = random;
   }
 
   knows(comparator: string): boolean {
-    return comparator === 'bytes' || this.#comparators.has(comparator);
+    return comparator === 'bytes' || this.#comparators.get(comparator) !== undefined;
   }
 
   /** Valid results in a row. */
@@ -55,7 +57,7 @@ export class Verification {
     if (entry.votes === undefined && row >= policy.trustAfter && row > 0 && this.#random() >= 1 / row) {
       return { accepted: update, failed: false, checked: false, wrong: [], disagreed: undefined };
     }
-    const agree = policy.comparator === 'bytes' ? bytesAgree : (this.#comparators.get(policy.comparator) ?? bytesAgree);
+    const agree = this.#comparators.get(policy.comparator) ?? bytesAgree;
     const votes: Vote[] = (entry.votes ??= []);
     // Copied: it outlives the frame that it is a view of.
     votes.push({ workerId, update: { ...update, data: update.data.slice() } });

@@ -15,5 +15,9 @@ export const TASK_ERRORS = defineErrors('TASK', {
   THREAD_DIED: ['the thread of task {taskId} ended: {reason}', 'do not call process.exit() in a task; the cause says more'],
   NOT_ITERABLE: ['{operator} must return an iterable, got {got}', 'return an array or a generator'],
   BAD_PAYLOAD: ['the payload of task {taskId} cannot be read: {reason}', 'driver and workers must run the same version of spark-proxy'],
+  BAD_COMPARATOR: [
+    '{name} does not compare results: {reason}',
+    'verify.comparator is bytes, float:1e-9, or the path of a module whose default export is (a, b) => boolean',
+  ],
   RUNNER_CLOSED: ['task {taskId} cannot run: its runner is closed', 'start the worker or the context again'],
 });

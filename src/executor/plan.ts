@@ -57,6 +57,9 @@ export interface StagePlan {
   readonly sink: Sink;
 }
 
+/** Property of a job whose results are verified: output carries digests. */
+export const VERIFY_PROPERTY = 'spark.proxy.verify';
+
 /** A task's own part. */
 export interface TaskPayload {
   /** Partition of the stage's RDD. */

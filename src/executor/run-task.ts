@@ -14,7 +14,7 @@ import { partitionFunction } from '../shuffle/partitioner.ts';
 import { executorRevivers } from '../storage/revivers.ts';
 import { compilePipeline, type CompiledPipeline } from './codegen.ts';
 import { TASK_ERRORS } from './errors.ts';
-import type { PlanNode, StagePlan, TaskPayload, TaskResult } from './plan.ts';
+import { VERIFY_PROPERTY, type PlanNode, type StagePlan, type TaskPayload, type TaskResult } from './plan.ts';
 import { setRunningTask, type RunningTask } from '../storage/task-context.ts';
 import { applicationDirectory, AsyncSignal, ShuffleSource, TaskRuntime, type BlockView } from './task-runtime.ts';
 import { LineReader, type FileSplit } from './text.ts';
@@ -123,6 +123,7 @@ export async function runTask(task: ThreadTask, env: TaskEnvironment, cache: Sta
       directory: applicationDirectory(env.localDir, stage.plan.application),
       executorId: env.executorId,
       location: env.location,
+      digests: payload.properties[VERIFY_PROPERTY] === 'true',
       runName: `${task.taskId}-${env.executorId.replace(/[^\w-]/g, '_')}-${threadId}-${++runs}`,
       application: stage.plan.application,
       sink: stage.plan.sink,

@@ -1,4 +1,5 @@
 /** Text in and out: lines of byte ranges of files, and part files under a name of their attempt. */
+import { createHash, type Hash } from 'node:crypto';
 import { closeSync, fstatSync, mkdirSync, openSync, readSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -113,6 +114,8 @@ export interface PartFile {
   readonly path: string;
   readonly name: string;
   readonly records: number;
+  /** SHA-256 of the file, where results are verified. */
+  readonly digest?: string;
 }
 
 /** Directory of one attempt's files below the output directory. Shape of Hadoop's FileOutputCommitter. */
@@ -127,11 +130,13 @@ export class TextWriter {
   readonly #path: string;
   readonly #name: string;
   readonly #file: number;
+  readonly #hash: Hash | undefined;
   #buffer: string[] = [];
   #chars = 0;
   #records = 0;
 
-  constructor(directory: string, partition: number) {
+  constructor(directory: string, partition: number, digests: boolean) {
+    if (digests) this.#hash = createHash('sha256');
     mkdirSync(directory, { recursive: true });
     this.#name = `part-${String(partition).padStart(5, '0')}`;
     this.#path = join(directory, this.#name);
@@ -149,6 +154,7 @@ export class TextWriter {
   #flush(): void {
     const bytes = Buffer.from(this.#buffer.join(''), 'utf8');
     for (let at = 0; at < bytes.length;) at += writeSync(this.#file, bytes, at);
+    this.#hash?.update(bytes);
     this.#buffer = [];
     this.#chars = 0;
   }
@@ -156,6 +162,7 @@ export class TextWriter {
   close(): PartFile {
     this.#flush();
     closeSync(this.#file);
-    return { path: this.#path, name: this.#name, records: this.#records };
+    const digest = this.#hash === undefined ? undefined : { digest: this.#hash.digest('hex') };
+    return { path: this.#path, name: this.#name, records: this.#records, ...digest };
   }
 }

@@ -10,6 +10,7 @@ import { createRegisterCenter } from '../registry/index.ts';
 import { leaderOf } from '../registry/leader.ts';
 import type { Transport } from '../transports/contract.ts';
 import { connectTransport, transportOptionsOf } from '../transports/index.ts';
+import { profileOf } from './profile.ts';
 import { dispatcherSettings } from './dispatcher-settings.ts';
 
 export interface OpenDispatcher {
@@ -64,7 +65,7 @@ export async function openDispatcher(url: string, configuration: Configuration, 
       ? await connectDispatcher({
           transport,
           registry,
-          profile: { application },
+          profile: profileOf(configuration, application),
           listener,
           beatMs,
           takeoverMs: configuration.get('dispatcher.takeover'),
@@ -76,6 +77,7 @@ export async function openDispatcher(url: string, configuration: Configuration, 
           clock: systemClock,
           listener,
         });
+    if (!service) dispatcher.profile(profileOf(configuration, application));
     return { transport, registry, dispatcher, service };
   } catch (error) {
     await registry.close();

@@ -19,6 +19,7 @@ import { transportUrlOf } from '../transports/index.ts';
 import { reachableHost } from '../transports/reachable.ts';
 import { RESCHEDULE_ERRORS } from './errors.ts';
 import { openDispatcher } from './open-dispatcher.ts';
+import { stageFeed } from './stage-feed.ts';
 import { startWorkerProcesses, type WorkerProcesses } from './worker-processes.ts';
 
 const logger = createLogger('reschedule');
@@ -118,9 +119,16 @@ export class RescheduleSession implements DispatcherListener {
         labels: { 'run.id': this.runId, name: this.#context.appName },
         queue: '',
       });
-      this.#unsubscribe = backend.onBlobReleased((hash) => {
+      const offBlobs = backend.onBlobReleased((hash) => {
         if (this.#blobs.delete(hash)) this.#dispatcher?.releaseBlob(hash);
       });
+      const { applicationId } = this.#context;
+      const isSpeculating = configuration.get('spark.speculation') === 'true';
+      const offStages = this.#context.addSparkListener(stageFeed((stages) => this.#dispatcher?.stages(applicationId, stages), isSpeculating));
+      this.#unsubscribe = () => {
+        offBlobs();
+        offStages();
+      };
       if (this.#instances > 0 && !this.#closed) {
         this.#localDir = makeTemporaryDirectory(configuration.get('spark.local.dir'), 'spark-proxy-workers');
         this.#workers = startWorkerProcesses(this.#instances, this.#transport.url, configuration, this.#localDir, systemClock, (pid) => this.#workerDied(pid));

@@ -8,7 +8,7 @@ import { EventBus } from '../core/events.ts';
 import { newId } from '../core/ids.ts';
 import { createLogger } from '../core/logger.ts';
 import { makeTemporaryDirectory, removeTemporaryDirectory } from '../core/temporary.ts';
-import type { Sink } from '../executor/plan.ts';
+import { VERIFY_PROPERTY, type Sink } from '../executor/plan.ts';
 import { blockId } from '../executor/task-runtime.ts';
 import { limitsOf, ThreadPool } from '../executor/thread-pool.ts';
 import { userFrames, type RddContext, type RddNode } from '../rdd/node.ts';
@@ -206,7 +206,8 @@ export class SparkContext implements RddContext {
   async runJob(node: RddNode, sink: Sink, partitions: readonly number[], onResult: (index: number, value: unknown) => void): Promise<void> {
     this.#requireRunning();
     const calledFrom = new Error().stack ?? '';
-    const properties = this.#properties.getStore() ?? {};
+    const given = this.#properties.getStore() ?? {};
+    const properties = this.configuration.get('verify.quorum') > 0 ? { ...given, [VERIFY_PROPERTY]: 'true' } : given;
     const preparing = prepareLineage(node);
     if (preparing !== undefined) await preparing;
     this.#requireRunning();

@@ -1,4 +1,5 @@
 /** Shuffle files: written whole by a map task under a name of its attempt, read in blocks by reduce tasks. */
+import { createHash } from 'node:crypto';
 import { closeSync, mkdirSync, openSync, readSync, renameSync, writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { crc32 } from 'node:zlib';
@@ -14,7 +15,13 @@ export type Block = readonly Uint8Array[];
  * Writes the blocks of one map task. The file appears under its name only when complete, so a killed writer leaves
  * nothing that a reader could take for output.
  */
-export function writeMapOutput(directory: string, name: string, executorId: string, blocks: readonly Block[], location?: BlockLocation): MapStatus {
+export function writeMapOutput(
+  directory: string,
+  name: string,
+  executorId: string,
+  blocks: readonly Block[],
+  { location, digests: wantsDigests = false }: { readonly location?: BlockLocation | undefined; readonly digests?: boolean } = {},
+): MapStatus {
   const path = join(directory, name);
   const temporary = `${path}.tmp`;
   const file = openForWriting(temporary);
@@ -36,7 +43,30 @@ export function writeMapOutput(directory: string, name: string, executorId: stri
     closeSync(file);
   }
   renameSync(temporary, path);
-  return { executorId, path, offsets, checksums, ...(location === undefined ? {} : { location }) };
+  const digests = wantsDigests ? { digests: digestsOf(blocks) } : undefined;
+  return { executorId, path, offsets, checksums, ...digests, ...(location === undefined ? {} : { location }) };
+}
+
+/** Bytes of one digest. */
+const DIGEST_BYTES = 32;
+
+function digestsOf(blocks: readonly Block[]): Uint8Array {
+  const digests = new Uint8Array(blocks.length * DIGEST_BYTES);
+  blocks.forEach((block, reducer) => {
+    if (block.length === 0) return;
+    const hash = createHash('sha256');
+    for (const chunk of block) hash.update(chunk);
+    digests.set(hash.digest(), reducer * DIGEST_BYTES);
+  });
+  return digests;
+}
+
+/** What is wrong with the bytes of a block; undefined: nothing. A checksum finds accidents, a digest finds lies too. */
+function problemOf(bytes: Uint8Array, { checksums, digests }: MapStatus, partition: number): string | undefined {
+  if (crc32(bytes) !== checksums[partition]) return 'checksum mismatch';
+  if (digests === undefined) return undefined;
+  const said = digests.subarray(partition * DIGEST_BYTES, (partition + 1) * DIGEST_BYTES);
+  return createHash('sha256').update(bytes).digest().equals(said) ? undefined : 'it is not what was verified';
 }
 
 function openForWriting(path: string): number {
@@ -76,7 +106,8 @@ export function fetchBlocks(outputs: MapOutputs, partition: number, machine: str
     fetching.push(
       client.fetch(location, { file: blockFileOf(status.path), offset, size }).then(
         (bytes) => {
-          if (crc32(bytes) !== status.checksums[partition]) throw fetchFailed(outputs.shuffleId, mapIndex, status, 'checksum mismatch');
+          const problem = problemOf(bytes, status, partition);
+          if (problem !== undefined) throw fetchFailed(outputs.shuffleId, mapIndex, status, problem);
           return [mapIndex, bytes] as const;
         },
         (cause: unknown) => {
@@ -108,7 +139,8 @@ function readBlock(shuffleId: number, mapIndex: number, status: MapStatus, parti
       if (n === 0) throw failed(`the file ends after ${from + got} bytes`);
       got += n;
     }
-    if (crc32(bytes) !== status.checksums[partition]) throw failed('checksum mismatch');
+    const problem = problemOf(bytes, status, partition);
+    if (problem !== undefined) throw failed(problem);
     return bytes;
   } finally {
     closeSync(file);

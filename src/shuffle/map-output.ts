@@ -9,6 +9,8 @@ export interface MapStatus {
   readonly offsets: readonly number[];
   /** CRC-32 of each block. */
   readonly checksums: readonly number[];
+  /** SHA-256 of each block, one after another; where results are verified. Empty blocks have zeros. */
+  readonly digests?: Uint8Array;
   /** Who gives it to other machines; undefined: only its path is known. */
   readonly location?: BlockLocation;
 }
@@ -32,16 +34,20 @@ export function encodeMapOutputs({ shuffleId, statuses }: MapOutputs, inside?: B
     }
     return place;
   };
-  const rows = statuses.map((s) => [s.executorId, s.path, s.offsets, s.checksums, placeOf(s)]);
+  const rows = statuses.map((s) => [s.executorId, s.path, s.offsets, s.checksums, placeOf(s), s.digests ?? null]);
   return packValue([shuffleId, locations, rows]);
 }
 
 export function decodeMapOutputs(bytes: Uint8Array): MapOutputs {
-  const [shuffleId, places, rows] = unpackValue(bytes) as [number, ([string, string, string] | null)[], [string, string, number[], number[], number][]];
+  const [shuffleId, places, rows] = unpackValue(bytes) as [
+    number,
+    ([string, string, string] | null)[],
+    [string, string, number[], number[], number, Uint8Array | null][],
+  ];
   const locations = places.map((place): BlockLocation | undefined => (place === null ? undefined : { machine: place[0], address: place[1], token: place[2] }));
-  const statuses = rows.map(([executorId, path, offsets, checksums, place]): MapStatus => {
+  const statuses = rows.map(([executorId, path, offsets, checksums, place, digests]): MapStatus => {
     const location = locations[place];
-    return { executorId, path, offsets, checksums, ...(location === undefined ? {} : { location }) };
+    return { executorId, path, offsets, checksums, ...(digests === null ? {} : { digests }), ...(location === undefined ? {} : { location }) };
   });
   return { shuffleId, statuses };
 }
