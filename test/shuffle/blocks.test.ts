@@ -28,7 +28,9 @@ async function bed(): Promise<{ directory: string; server: BlockServer; client: 
 
 function outputs({ directory, server }: { directory: string; server: BlockServer }, maps: number, size: number): MapStatus[] {
   return Array.from({ length: maps }, (_, map) =>
-    writeMapOutput(join(directory, 'app-1'), `shuffle_0_${map}.data`, 'e', [[randomBytes(size)], [], [randomBytes(3), randomBytes(size)]], { location: server.location }),
+    writeMapOutput(join(directory, 'app-1'), `shuffle_0_${map}.data`, 'e', [[randomBytes(size)], [], [randomBytes(3), randomBytes(size)]], {
+      location: server.location,
+    }),
   );
 }
 
