@@ -1,3 +1,4 @@
+import type { ApplicationProfile } from '../../src/protocol/application.ts';
 import { EMPTY_BYTES, type StatusUpdate, type TaskDescription, type TaskState } from '../../src/protocol/task.ts';
 import type { Load, Registration } from '../../src/registry/contract.ts';
 import { leastLoadedSelector } from '../../src/selectors/index.ts';
@@ -78,3 +79,12 @@ export function machine(options: Partial<DispatcherStateOptions> = {}) {
       handle({ type: 'status', workerId, application: APP, epoch, update: update(taskId, what, workerId, data) }),
   };
 }
+
+/** A machine with an application of this profile. */
+export function profiled(profile: Omit<ApplicationProfile, 'application'>, options: Partial<DispatcherStateOptions> = {}) {
+  const m = machine(options);
+  m.handle({ type: 'application', profile: { application: APP, ...profile } });
+  return m;
+}
+export const notes = (effects: readonly DispatcherEffect[]) => only('note', effects).map(({ note }) => note);
+export const bytes = (...values: number[]): Uint8Array => Uint8Array.from(values);
