@@ -1,9 +1,10 @@
 import { execFile } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { existsSync, readdirSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
-import { CACHE, PEERS } from './paths.ts';
+import { fetchSpark, findSpark, SPARK_VERSION } from '../../tools/spark.ts';
+import { PEERS } from './paths.ts';
 
 const run = promisify(execFile);
 const INSTALL_MS = 600_000;
@@ -12,8 +13,7 @@ const INSTALL_MS = 600_000;
 export type Peer = { readonly path: string } | { readonly missing: string };
 
 export const SKALE = 'skale 1.2.2';
-const PYSPARK_VERSION = '4.0.1';
-export const PYSPARK = `PySpark ${PYSPARK_VERSION}`;
+export const PYSPARK = `PySpark ${SPARK_VERSION}`;
 
 function reason(error: unknown): string {
   const { stderr, message } = error as { stderr?: string; message: string };
@@ -37,31 +37,28 @@ export async function skale(): Promise<Peer> {
   }
 }
 
-/** The Python that has PySpark, installed into the cache on first use. It needs python3 with venv, and Java 17. */
+/** The Python that runs PySpark, whose Spark is fetched on first use. It needs python3 with venv, and Java 17. */
 export async function pyspark(): Promise<Peer> {
-  const home = join(CACHE, `pyspark-${PYSPARK_VERSION}`);
-  const path = join(home, 'bin', 'python');
-  const complete = join(home, '.installed');
   try {
     const java = process.env['JAVA_HOME'] === undefined ? 'java' : join(process.env['JAVA_HOME'], 'bin', 'java');
     await run(java, ['-version'], { timeout: 30_000 });
   } catch (error) {
     return { missing: `install Java 17 (Debian: openjdk-17-jre-headless) (${reason(error)})` };
   }
-  if (existsSync(complete)) return { path };
-  process.stderr.write(`installing ${PYSPARK}...\n`);
   try {
-    await rm(home, { recursive: true, force: true });
-    await run('python3', ['-m', 'venv', home], { timeout: INSTALL_MS });
-    await run(path, ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', `pyspark==${PYSPARK_VERSION}`], { timeout: INSTALL_MS });
-    await writeFile(complete, '');
-    return { path };
+    if (findSpark(SPARK_VERSION) === undefined) process.stderr.write(`fetching ${PYSPARK}...\n`);
+    fetchSpark(SPARK_VERSION);
+    return { path: 'python3' };
   } catch (error) {
-    return { missing: `install python3 with venv (Debian: python3-venv), then \`pip install pyspark==${PYSPARK_VERSION}\` must work (${reason(error)})` };
+    return { missing: `install python3 with venv (Debian: python3-venv), then \`node tools/spark.ts\` must work (${reason(error)})` };
   }
 }
 
-/** PySpark finds the Python of its workers here, and binds no more than the loopback. */
+/** PySpark finds itself and the Python of its workers here, and binds no more than the loopback. */
 export function pysparkEnvironment(python: string): NodeJS.ProcessEnv {
-  return { PYSPARK_PYTHON: python, PYSPARK_DRIVER_PYTHON: python, SPARK_LOCAL_IP: '127.0.0.1' };
+  const home = findSpark(SPARK_VERSION);
+  if (home === undefined) return {};
+  const libraries = join(home, 'python', 'lib');
+  const path = readdirSync(libraries).flatMap((name) => (name.endsWith('.zip') ? [join(libraries, name)] : []));
+  return { SPARK_HOME: home, PYTHONPATH: path.join(delimiter), PYSPARK_PYTHON: python, PYSPARK_DRIVER_PYTHON: python, SPARK_LOCAL_IP: '127.0.0.1' };
 }
