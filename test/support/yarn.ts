@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } f
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { CACHE } from '../../tools/components.ts';
+import { CACHE, COMPONENTS } from '../../tools/components.ts';
 import { JAVA_MODULE_OPTIONS, sparkEnvironment, sparkHome, startProgram, type SparkCluster } from './spark.ts';
 
 const FOLDER = fileURLToPath(new URL('yarn/', import.meta.url));
@@ -14,7 +14,9 @@ const JARS = join(CACHE, 'yarn-minicluster');
 function fetchJars(): string {
   if (existsSync(JARS)) return JARS;
   const part = `${JARS}.${process.pid}`;
-  execFileSync('mvn', ['-q', '-B', '-f', join(FOLDER, 'pom.xml'), 'dependency:copy-dependencies', `-DoutputDirectory=${part}`], { stdio: 'pipe' });
+  execFileSync(COMPONENTS.maven.find() as string, ['-q', '-B', '-f', join(FOLDER, 'pom.xml'), 'dependency:copy-dependencies', `-DoutputDirectory=${part}`], {
+    stdio: 'pipe',
+  });
   renameSync(part, JARS);
   return JARS;
 }

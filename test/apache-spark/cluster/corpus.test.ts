@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { sharedRabbitmq } from '../../support/rabbitmq.ts';
 import { startRedis } from '../../support/redis.ts';
 import { describeWith } from '../../support/requires.ts';
 import { AGENT_JAR, CORPUS, insideTasks, sparkHome, startStandalone, submitApplication, type SparkCluster } from '../../support/spark.ts';
@@ -73,6 +74,10 @@ describeWith(['java', 'maven', 'python', 'spark'], 'unmodified applications', ()
       },
       LIMIT,
     );
+  });
+
+  describeWith(['rabbitmq'], 'over RabbitMQ', () => {
+    test('give the same results', async () => runsOutside(full ? NAMES : ['shared'], { url: await sharedRabbitmq() }), LIMIT);
   });
 
   test(

@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { buildAgent } from '../../../tools/build-jvm.ts';
+import { COMPONENTS } from '../../../tools/components.ts';
 import { describeWith } from '../../support/requires.ts';
 import { insideTasks, sparkEnvironment, sparkHome, startProgram, startStandalone, submitApplication } from '../../support/spark.ts';
 
@@ -53,8 +54,9 @@ describeWith(['java', 'maven', 'python', 'spark'], 'spark-proxy submit', () => {
       const directory = mkdtempSync(join(tmpdir(), 'spark-proxy-pi-'));
       const cluster = await startStandalone({ cores: 3 });
       try {
-        execFileSync('javac', ['-cp', join(sparkHome(), 'jars', '*'), '-d', directory, PI]);
-        execFileSync('jar', ['cf', 'pi.jar', '-C', directory, '.'], { cwd: directory });
+        const javac = COMPONENTS.java.find() as string;
+        execFileSync(javac, ['-cp', join(sparkHome(), 'jars', '*'), '-d', directory, PI]);
+        execFileSync(join(dirname(javac), 'jar'), ['cf', 'pi.jar', '-C', directory, '.'], { cwd: directory });
         const { stderr, log } = await submitApplication({
           command: [...SUBMIT, '--workers', '1', '--slots', '2'],
           master: cluster.master,
