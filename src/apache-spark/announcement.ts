@@ -19,7 +19,8 @@ export interface SparkAsk {
 }
 
 const PREFIX = 'spark.';
-const SETTING = /^spark\.(?:executor\.|executorEnv\.|task\.)/;
+/** What executors are started with: as Spark's own isExecutorStartupConf, and what makes their process. Never the secret. */
+const SETTING = /^spark\.(?:executor\.|executorEnv\.|task\.|rpc|network|auth(?!enticate\.secret))/;
 
 export function sparkLabels(ask: SparkAsk): Record<string, string> {
   const labels: Record<string, string> = {

@@ -38,6 +38,8 @@ const MODULE_OPTIONS: readonly string[] = [
   '-Dio.netty.tryReflectionSetAccessible=true',
 ];
 
+const STARTUP = /^spark\.(?:rpc|network|auth)/;
+
 /** A memory size as Spark writes it (`512m`, `1g`; a bare number is MiB), in MiB. */
 export function sparkMiB(text: string | undefined, fallback: number): number {
   const match = /^\s*(\d+)\s*([kmgt]?)b?\s*$/i.exec(text ?? '');
@@ -102,6 +104,8 @@ export function executorCommand(start: ExecutorStart): ExecutorCommand {
     `-Xmx${executorMemory(settings).heapMiB}m`,
     ...start.javaOptions,
     ...splitOptions(fill(`${setting('defaultJavaOptions')} ${setting('extraJavaOptions')}`)).filter((option) => !option.startsWith('-javaagent:')),
+    // Needed before the executor has fetched the rest of its configuration from the driver.
+    ...Object.entries(settings).flatMap(([name, value]) => (STARTUP.test(name) ? [`-D${name}=${value}`] : [])),
     `-javaagent:${start.agent}`,
     'org.apache.spark.executor.CoarseGrainedExecutorBackend',
     ...['--driver-url', ask.driverUrl, '--executor-id', executorId, '--hostname', host, '--bind-address', host],

@@ -11,6 +11,7 @@ import java.util.UUID;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
+import java.util.regex.Pattern;
 import org.apache.spark.SparkConf;
 import org.apache.spark.SparkContext;
 import org.apache.spark.scheduler.cluster.CoarseGrainedClusterMessages.KillTask;
@@ -31,6 +32,9 @@ public final class Driver implements Link.Handler {
   /** No longer than this does a new context wait for its first external executor; the dispatcher says when to go on. */
   private static final int MAX_WAIT_S = 180;
   private static final int CONNECT_WAIT_MS = 3000;
+  /** What executors are started with; Spark's own isExecutorStartupConf, and what makes their process. Never the secret. */
+  private static final Pattern EXECUTOR_SETTING =
+      Pattern.compile("spark\\.(executor\\.|executorEnv\\.|task\\.cpus|rpc|network|auth(?!enticate\\.secret))");
   /** Contexts by run id; Spark has one at a time in a JVM. */
   private static final Map<String, Driver> CONTEXTS = new ConcurrentHashMap<>();
   private static final ThreadLocal<List<Captured>> BATCH = new ThreadLocal<>();
@@ -253,11 +257,8 @@ public final class Driver implements Link.Handler {
     hello.put("host", hostName());
     hello.put("mode", external ? "external" : "internal");
     context.uiWebUrl().foreach(url -> hello.put("uiUrl", url));
-    String[] plain = {"spark.executor.memory", "spark.executor.memoryOverhead", "spark.executor.pyspark.memory", "spark.executor.cores", "spark.task.cpus",
-      "spark.executor.extraClassPath", "spark.executor.extraJavaOptions", "spark.executor.defaultJavaOptions", "spark.executor.extraLibraryPath"};
-    for (String name : plain) if (conf.contains(name)) hello.put(name, conf.get(name));
     for (scala.Tuple2<String, String> one : conf.getAll()) {
-      if (one._1().startsWith("spark.executorEnv.") || one._1().startsWith("spark.proxy.label.")) hello.put(one._1(), one._2());
+      if (EXECUTOR_SETTING.matcher(one._1()).lookingAt()) hello.put(one._1(), one._2());
     }
     String secret = Listener.secret(context);
     hello.put("authenticated", String.valueOf(secret != null));

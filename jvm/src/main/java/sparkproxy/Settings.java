@@ -110,9 +110,7 @@ final class Settings {
     int length = Integer.parseInt(line.substring(1));
     if (length < 0) return null;
     if (length > MAX_REPLY) throw new IOException("a reply of " + length + " bytes");
-    String value = new String(in.readNBytes(length), StandardCharsets.UTF_8);
-    readLine(in);
-    return value;
+    return new String(in.readNBytes(length + 2), 0, length, StandardCharsets.UTF_8);
   }
 
   private static String readLine(InputStream in) throws IOException {
