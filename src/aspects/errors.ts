@@ -30,6 +30,7 @@ export const errors = defineErrors('ASPECTS', {
   POINTCUT_SYNTAX: ['line {line}, column {column} of a pointcut: {why}\n{shown}', "Write it like within('**/orders.js') && execution('Orders.save*')."],
   BAD_PATTERN: ['pattern {pattern} is not usable: {why}', 'Give a name, a glob (* ? {a,b}), a symbol, or a regular expression that runs in linear time.'],
   NOT_AN_ASPECT: ['{what} has no advice', 'Give an instance of a class whose methods carry @Before, @After, @Around, @AfterReturning or @AfterThrowing.'],
+  INTRODUCED_TWICE: ['{type} has a member {member} already', 'Name it otherwise in the mixin, or give {override: true}.'],
   BAD_DECORATION: ['@{decorator} cannot be used on {what}', '{remedy}'],
   LOAD_TIME_NEEDS_WITHIN: [
     'load-time pointcut {pointcut} names no module',

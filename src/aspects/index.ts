@@ -19,7 +19,7 @@ export { prepareConstructor, weaveConstructor, type ConstructAdvice, type Prepar
 export { After, AfterReturning, AfterThrowing, Around, Aspect, Before, handleOf, Intercept, type AdviceDecoratorOptions } from './decorators.ts';
 export { explain, type ExplainedAdvice, type ExplainedJoinPoint, type Explanation } from './explain.ts';
 export { Signature, type JoinPoint, type JoinPointKind, type ProceedingJoinPoint } from './join-point.ts';
-export { editSource, loadTimeEditor, registerLoadTimeAspect, type LoadTimeAdvice } from './load-time.ts';
+export { editSource, loadTimeEditor, registerLoadTimeAspect } from './load-time.ts';
 export { register, type AspectSource, type RegisterOptions } from './register.ts';
 export type { MatchedShadow, Skipped } from './report.ts';
 export type { AspectOptions } from './metadata.ts';
@@ -27,5 +27,7 @@ export type { NamePattern } from './pattern.ts';
 export { annotated, call, cflow, construct, execution, get, named, set, within } from './designators.ts';
 export { parsePointcut } from './parse-pointcut.ts';
 export { and, not, or, type PartialShadow, type Pointcut, type Shadow } from './pointcut.ts';
+export { introduce, type Introduced, type Introduction } from './introduce.ts';
+export { perTarget } from './per-target.ts';
 export { originalOf } from './site.ts';
-export { weave, weaveAspect, type WeaveHandle, type WeaveOptions } from './weave.ts';
+export { weave, weaveAspect, type AdviceAt, type WeaveHandle, type WeaveOptions } from './weave.ts';

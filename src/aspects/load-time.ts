@@ -1,24 +1,26 @@
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
-import { toAdvice, type AdviceLike } from './advice.ts';
 import { errors } from './errors.ts';
 import { applyEditors } from '../loader/edit.ts';
 import type { SourceEditor, SourceModule } from '../loader/contract.ts';
 import { createEditor } from './load-time-editor.ts';
 import { openSites, type SiteHost } from './load-time-sites.ts';
-import { adviceOf } from './metadata.ts';
-import { toPointcut, type PartialShadow, type Pointcut } from './pointcut.ts';
+import type { PartialShadow } from './pointcut.ts';
 import { Report, type MatchedShadow, type Skipped } from './report.ts';
 import { atSite, type TypesOf } from './residue.ts';
 import { allSites, type Entry, type Site } from './site.ts';
-import { makeEntries, reportUnmatchedFrom, weaveEntries, type Binding, type PlacedEntry, type Unmatched, type WeaveHandle } from './weave.ts';
+import {
+  bindingsOf,
+  makeEntries,
+  reportUnmatchedFrom,
+  weaveEntries,
+  type AdviceAt,
+  type Binding,
+  type PlacedEntry,
+  type Unmatched,
+  type WeaveHandle,
+} from './weave.ts';
 import { GLOBAL, type SiteText } from './woven-text.ts';
-
-/** Advice with where it goes, when it is not an aspect class. */
-export interface LoadTimeAdvice {
-  readonly pointcut: Pointcut;
-  readonly advice: AdviceLike | readonly AdviceLike[];
-}
 
 /** What an aspect registered later may still reach: what came through the editor, for as long as it lives. */
 type Reachable =
@@ -185,18 +187,11 @@ export const loadTimeReport = (): { readonly matched: readonly MatchedShadow[]; 
  * @throws SP_ASPECTS_LOAD_TIME_NEEDS_WITHIN, SP_ASPECTS_NOT_AN_ASPECT, SP_ASPECTS_BAD_POINTCUT, SP_ASPECTS_BAD_ADVICE
  */
 export function registerLoadTimeAspect(
-  aspect: object | readonly LoadTimeAdvice[],
+  aspect: object | readonly AdviceAt[],
   options: { /** That it matches nothing is no mistake. @defaultValue false */ readonly optional?: boolean } = {},
 ): WeaveHandle {
   const bindings = bindingsOf(aspect);
   return registerBindings(options.optional === true ? bindings.map((binding) => ({ ...binding, implied: true })) : bindings);
-}
-
-export function bindingsOf(aspect: object | readonly LoadTimeAdvice[]): readonly Binding[] {
-  if (!Array.isArray(aspect)) return adviceOf(aspect);
-  return (aspect as readonly LoadTimeAdvice[]).flatMap(({ pointcut, advice }) =>
-    (Array.isArray(advice) ? advice : [advice]).map((one: unknown) => ({ pointcut: toPointcut(pointcut), advice: toAdvice(one) })),
-  );
 }
 
 export function registerBindings(bindings: readonly Binding[]): WeaveHandle {

@@ -7,13 +7,13 @@ import { within } from './designators.ts';
 import { errors } from './errors.ts';
 import { explain } from './explain.ts';
 import { carry, configured, type Carried } from './inherit.ts';
-import { bindingsOf, loadTimeEditor, onEdited, registerBindings, setDryRun, type LoadTimeAdvice } from './load-time.ts';
+import { loadTimeEditor, onEdited, registerBindings, setDryRun } from './load-time.ts';
 import { adviceOf } from './metadata.ts';
 import { and, not, or, type Pointcut } from './pointcut.ts';
-import type { Binding, WeaveHandle } from './weave.ts';
+import { bindingsOf, type AdviceAt, type Binding, type WeaveHandle } from './weave.ts';
 
 /** An aspect: an instance or a class with @Before, @Around..., a list of advice with pointcuts, or a module (path, URL or package) that exports such. */
-export type AspectSource = object | readonly LoadTimeAdvice[] | string | URL;
+export type AspectSource = object | readonly AdviceAt[] | string | URL;
 
 export interface RegisterOptions {
   /** Modules are loaded at once (by `require`, so they have no top-level await), and again in worker threads and forked processes. */

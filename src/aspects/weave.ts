@@ -271,11 +271,25 @@ export function weave<F extends AnyFunction = AnyFunction>(
   );
 }
 
+/** Advice with where it goes, when it is not an aspect class. */
+export interface AdviceAt {
+  readonly pointcut: Pointcut;
+  readonly advice: AdviceLike | readonly AdviceLike[];
+}
+
+/** @throws SP_ASPECTS_NOT_AN_ASPECT, SP_ASPECTS_BAD_POINTCUT, SP_ASPECTS_BAD_ADVICE */
+export function bindingsOf(aspect: object | readonly AdviceAt[]): readonly Binding[] {
+  if (!Array.isArray(aspect)) return adviceOf(aspect);
+  return (aspect as readonly AdviceAt[]).flatMap(({ pointcut, advice }) =>
+    (Array.isArray(advice) ? advice : [advice]).map((one: unknown) => ({ pointcut: toPointcut(pointcut), advice: toAdvice(one) })),
+  );
+}
+
 /**
- * Weaves all advice of an aspect (an instance of a class with @Before, @Around...) into a target. Only pointcuts of which
+ * Weaves all advice of an aspect (an instance of a class with @Before, @Around..., or a list of advice) into a target. Only pointcuts of which
  * none matches are reported.
  * @throws as `weave`, and SP_ASPECTS_NOT_AN_ASPECT
  */
-export function weaveAspect(target: object, aspect: object, options: WeaveOptions = {}): WeaveHandle {
-  return weaveBindings(target, adviceOf(aspect), options);
+export function weaveAspect(target: object, aspect: object | readonly AdviceAt[], options: WeaveOptions = {}): WeaveHandle {
+  return weaveBindings(target, bindingsOf(aspect), options);
 }
