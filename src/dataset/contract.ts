@@ -330,7 +330,9 @@ export interface Metrics {
 // oxlint-disable-next-line typescript/no-empty-object-type
 export interface DatasetTypes {}
 
-export type RecordOf<N> = N extends keyof DatasetTypes ? DatasetTypes[N] : unknown;
+/** Of a name that nobody has described it is `any`, so that `sc.fromDataset('words').map(([key, value]) => ...)` needs no annotation. */
+// oxlint-disable-next-line typescript/no-explicit-any
+export type RecordOf<N> = N extends keyof DatasetTypes ? DatasetTypes[N] : any;
 
 export interface SaveOptions {
   /** Directory part of a file set's paths; key of a partition of a partitioned one; time of a time-partitioned one. */

@@ -1,7 +1,10 @@
 import { defineErrors } from '../core/errors.ts';
 
 export const DATASET_ERRORS = defineErrors('DATASET', {
-  NOT_FOUND: ['there is no dataset {name} in {store}', 'create it first: datasets.admin.create(name, kind), or save to it'],
+  NOT_FOUND: [
+    'there is no dataset {name} in {store}',
+    'create it first: sec.admin.create(name, kind), in a program configurer.createDataset(name, kind); or save an RDD to it',
+  ],
   EXISTS: ['dataset {name} exists already', 'choose another name, or create it with ifNotExists'],
   WRONG_KIND: ['dataset {name} is a {kind}, not a {wanted}', 'use the accessor of its kind, or another name'],
   BAD_NAME: ['"{name}" cannot name a dataset', 'use letters, digits, "_", "-" and ".", at most 128, with an optional namespace: "sales:orders"'],

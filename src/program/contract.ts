@@ -15,6 +15,7 @@ import type {
   ExecuteOptions,
   Metrics,
   ReadOptions,
+  RecordOf,
   SaveOptions,
   StreamEvent,
 } from '../dataset/contract.ts';
@@ -107,7 +108,8 @@ export interface SparkExecutionContext {
   /** The run's context, made now if there is none. @throws SP_PROGRAM_STOPPED */
   getSparkContext(): SparkContext;
   /** What `sc.fromDataset` does, for those who want no extensions. */
-  fromDataset<T = unknown>(sc: SparkContext, name: string, options?: ReadOptions): RDD<T>;
+  fromDataset<N extends string>(sc: SparkContext, name: N, options?: ReadOptions): RDD<RecordOf<N>>;
+  fromDataset<T>(sc: SparkContext, name: string, options?: ReadOptions): RDD<T>;
   saveAsDataset<T>(sc: SparkContext, rdd: RDD<T>, name: string, options?: SaveOptions): Promise<void>;
   fromStream<T = unknown>(sc: SparkContext, name: string, from: Date | number, to: Date | number): RDD<StreamEvent<T>>;
   /** Runs `body` in one explicit transaction. @throws as TransactionManager.execute */

@@ -1,5 +1,5 @@
 import { createLogger, type Logger } from '../core/logger.ts';
-import type { DatasetAdmin, DatasetContext, Datasets, ExecuteOptions, Metrics, ReadOptions, SaveOptions, StreamEvent } from '../dataset/contract.ts';
+import type { DatasetAdmin, DatasetContext, Datasets, ExecuteOptions, Metrics, ReadOptions, RecordOf, SaveOptions, StreamEvent } from '../dataset/contract.ts';
 import type { RDD } from '../rdd/rdd.ts';
 import type { SparkContext } from '../scheduler/spark-context.ts';
 import type { SparkExecutionContext, WorkflowToken } from './contract.ts';
@@ -48,8 +48,10 @@ export class ExecutionContext implements SparkExecutionContext {
     return this.#options.sparkContext();
   }
 
-  fromDataset<T = unknown>(sc: SparkContext, name: string, options?: ReadOptions): RDD<T> {
-    return sc.fromDataset(name, options) as RDD<T>;
+  fromDataset<N extends string>(sc: SparkContext, name: N, options?: ReadOptions): RDD<RecordOf<N>>;
+  fromDataset<T>(sc: SparkContext, name: string, options?: ReadOptions): RDD<T>;
+  fromDataset(sc: SparkContext, name: string, options?: ReadOptions): RDD<unknown> {
+    return sc.fromDataset(name, options);
   }
 
   saveAsDataset<T>(_sc: SparkContext, rdd: RDD<T>, name: string, options?: SaveOptions): Promise<void> {
