@@ -1,5 +1,5 @@
 /** Frames of the agent link, big-endian as Java writes them; docs/agent-link.md is the reference. */
-import { createCipheriv, createDecipheriv, createHmac, randomBytes, timingSafeEqual, type Hmac } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createHmac, randomBytes, timingSafeEqual, type Hmac, type KeyObject } from 'node:crypto';
 import { sparkErrors } from './errors.ts';
 
 /** First byte of a frame. */
@@ -172,6 +172,9 @@ export class FrameReader {
   }
 }
 
+/** A key that both ends hold. */
+export type LinkKey = Uint8Array | KeyObject;
+
 /**
  * HMAC-SHA256 over a counter and the frame, cut to 16 bytes, under a key of this connection and direction
  * (`c`: from the agent, `s`: to it). A frame that is repeated, left out or from another connection does not verify.
@@ -180,7 +183,7 @@ export class FrameSigner {
   readonly #key: Buffer;
   #counter = 0n;
 
-  constructor(key: Uint8Array, serverNonce: Uint8Array, clientNonce: Uint8Array, direction: 'c' | 's') {
+  constructor(key: LinkKey, serverNonce: Uint8Array, clientNonce: Uint8Array, direction: 'c' | 's') {
     this.#key = derive(key, `spark-proxy agent link ${direction}`, serverNonce, clientNonce);
   }
 
@@ -196,12 +199,12 @@ export class FrameSigner {
   }
 }
 
-function derive(key: Uint8Array, purpose: string, serverNonce: Uint8Array, clientNonce: Uint8Array): Buffer {
+function derive(key: LinkKey, purpose: string, serverNonce: Uint8Array, clientNonce: Uint8Array): Buffer {
   return createHmac('sha256', key).update(purpose, 'ascii').update(serverNonce).update(clientNonce).digest();
 }
 
 /** A secret of the hello, sealed for this connection: AES-256-GCM, iv before, tag behind, base64. */
-export function openSecret(sealed: string, key: Uint8Array, serverNonce: Uint8Array, clientNonce: Uint8Array): string {
+export function openSecret(sealed: string, key: LinkKey, serverNonce: Uint8Array, clientNonce: Uint8Array): string {
   const bytes = Buffer.from(sealed, 'base64');
   if (bytes.length < 28) throw bad('a sealed secret is too short');
   const decipher = createDecipheriv('aes-256-gcm', derive(key, 'spark-proxy agent link secret', serverNonce, clientNonce), bytes.subarray(0, 12));
@@ -210,7 +213,7 @@ export function openSecret(sealed: string, key: Uint8Array, serverNonce: Uint8Ar
 }
 
 /** The other half of `openSecret`; agents in Java have their own. */
-export function sealSecret(plain: string, key: Uint8Array, serverNonce: Uint8Array, clientNonce: Uint8Array): string {
+export function sealSecret(plain: string, key: LinkKey, serverNonce: Uint8Array, clientNonce: Uint8Array): string {
   const iv = randomBytes(12);
   const cipher = createCipheriv('aes-256-gcm', derive(key, 'spark-proxy agent link secret', serverNonce, clientNonce), iv);
   return Buffer.concat([iv, cipher.update(plain, 'utf8'), cipher.final(), cipher.getAuthTag()]).toString('base64');

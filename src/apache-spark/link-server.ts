@@ -10,6 +10,7 @@ import {
   FrameReader,
   FrameSigner,
   FrameWriter,
+  type LinkKey,
   LINK_MAGIC,
   LINK_VERSION,
   MAC_BYTES,
@@ -37,8 +38,8 @@ export interface LinkServerOptions {
   readonly host: string;
   /** 0: any free port. */
   readonly port: number;
-  /** With a key, both sides prove it and every frame is signed. */
-  readonly key?: Uint8Array | undefined;
+  /** With keys, the other side proves one of them and every frame is signed with it. Asked anew for each connection. */
+  readonly keys?: (() => readonly LinkKey[]) | undefined;
   readonly logger: Logger;
   /** @defaultValue systemClock */
   readonly clock?: Clock;
@@ -139,7 +140,7 @@ class Connection implements LinkPeer {
       }),
     );
     const challenge = new FrameWriter(FRAME.challenge).raw(Buffer.from(LINK_MAGIC, 'ascii')).u8(LINK_VERSION);
-    this.send(challenge.u8(options.key === undefined ? 0 : 1).raw(this.#nonce));
+    this.send(challenge.u8(options.keys === undefined ? 0 : 1).raw(this.#nonce));
   }
 
   #leaveStrangers(): void {
@@ -226,14 +227,26 @@ class Connection implements LinkPeer {
     return body;
   }
 
+  /** The key that the hello is signed with. Undefined: this link has none. */
+  #provenKey(frame: Buffer, nonce: Buffer): LinkKey | undefined {
+    const { keys } = this.#options;
+    if (keys === undefined) return undefined;
+    const body = frame.subarray(0, Math.max(0, frame.length - MAC_BYTES));
+    for (const key of keys()) {
+      const incoming = new FrameSigner(key, this.#nonce, nonce, 'c');
+      if (body.length === 0 || !incoming.verifies(body, frame.subarray(body.length))) continue;
+      this.#incoming = incoming;
+      return key;
+    }
+    throw sparkErrors.LINK_REFUSED({ remote: this.remote, reason: 'its hello is not signed with a key of this side' });
+  }
+
   #greet(frame: Buffer): void {
-    const { key } = this.#options;
     const reader = new FrameReader(frame, 1);
     if (frame[0] !== FRAME.hello) throw sparkErrors.MALFORMED_FRAME({ reason: 'it is no hello' });
     const nonce = Buffer.from(reader.raw(NONCE_BYTES));
+    const key = this.#provenKey(frame, nonce);
     if (key !== undefined) {
-      this.#incoming = new FrameSigner(key, this.#nonce, nonce, 'c');
-      this.#verified(frame);
       this.#outgoing = new FrameSigner(key, this.#nonce, nonce, 's');
     }
     const hello = reader.map();

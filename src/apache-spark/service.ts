@@ -10,7 +10,7 @@ import { settingsOf, sparkLabels } from './announcement.ts';
 import { SparkApplication, type SparkApplicationInfo, type SparkPort, type SparkWorkers } from './application.ts';
 import { sparkErrors } from './errors.ts';
 import type { SparkEvent } from './events.ts';
-import { startLinkServer, type LinkHandler, type LinkPeer, type LinkServer } from './link-server.ts';
+import { startLinkServer, type LinkHandler, type LinkPeer, type LinkServer, type LinkServerOptions } from './link-server.ts';
 import { SPARK_KIND } from './placement.ts';
 import { fittingVersion, parseVersionsLabel, VERSIONS_LABEL } from './versions.ts';
 
@@ -19,8 +19,8 @@ export interface AgentServiceOptions {
   readonly host?: string;
   /** 0: any free port. */
   readonly port: number;
-  /** The cluster key. @defaultValue none: whoever reaches the port may speak */
-  readonly key?: Uint8Array | undefined;
+  /** Keys of the cluster, one of which agents prove. @defaultValue none: whoever reaches the port may speak */
+  readonly keys?: LinkServerOptions['keys'];
   /** Gives an application its way into the dispatcher. */
   readonly attach: (profile: ApplicationProfile, listener: DispatcherListener) => SparkPort;
   readonly registry: RegisterCenter;
@@ -93,8 +93,8 @@ class Agents implements AgentService, SparkWorkers {
 
   async open(): Promise<void> {
     this.#unwatch = await this.#options.registry.watch('worker', (event) => this.#workerEvent(event));
-    const { host = '127.0.0.1', port, key } = this.#options;
-    this.#server = await startLinkServer({ host, port, key, logger: this.#logger, clock: this.#clock, accept: (peer) => this.#accept(peer) });
+    const { host = '127.0.0.1', port, keys } = this.#options;
+    this.#server = await startLinkServer({ host, port, keys, logger: this.#logger, clock: this.#clock, accept: (peer) => this.#accept(peer) });
   }
 
   #workerEvent(event: RegistryEvent): void {

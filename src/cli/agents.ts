@@ -1,5 +1,4 @@
 /** The agent link of a dispatcher process, as configuration says. */
-import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { advertiseDispatcher, sealForWorkers, startAgentService, type AgentService } from '../apache-spark/index.ts';
 import { systemClock } from '../core/clock.ts';
@@ -7,24 +6,11 @@ import type { Configuration } from '../core/config.ts';
 import { createLogger } from '../core/logger.ts';
 import type { LocalDispatcher } from '../dispatcher/local.ts';
 import type { RegisterCenter } from '../registry/contract.ts';
+import { keyRingOf, mayListen } from '../security/index.ts';
 import type { HostSelector } from '../selectors/contract.ts';
 import { CLI_ERRORS } from './errors.ts';
 
 const logger = createLogger('apache-spark');
-
-/** The cluster's key, or undefined: whoever reaches a port may speak. @throws SP_CLI_NO_KEY */
-export function clusterKey(configuration: Configuration): Uint8Array | undefined {
-  const file = configuration.get('key.file');
-  if (file === undefined) return undefined;
-  let text: string;
-  try {
-    text = readFileSync(file, 'utf8').trim();
-  } catch (cause) {
-    throw CLI_ERRORS.NO_KEY({ file, reason: (cause as Error).message }, cause);
-  }
-  if (text.length < 16) throw CLI_ERRORS.NO_KEY({ file, reason: 'it holds fewer than 16 characters' });
-  return Buffer.from(text, 'utf8');
-}
 
 /** `7078`, `0.0.0.0:7078`. @throws SP_CLI_USAGE */
 export function parseListen(text: string): { readonly host: string; readonly port: number } {
@@ -46,17 +32,18 @@ export async function startConfiguredAgents(
 ): Promise<ConfiguredAgents | undefined> {
   const listen = configuration.get('agent.listen');
   if (listen === undefined) return undefined;
-  const key = clusterKey(configuration);
   const { host, port } = parseListen(listen);
+  mayListen('the agent link', host, configuration);
+  const ring = keyRingOf(configuration);
   const service = await startAgentService({
     host,
     port,
-    key,
+    keys: ring === undefined ? undefined : () => ring.all().map((key) => key.key('link')),
     registry,
     selector,
     dispatcher: dispatcher.id,
     attach: (profile, listener) => dispatcher.attach(profile, listener),
-    seal: key === undefined ? undefined : (secret, application) => sealForWorkers(secret, application, key),
+    seal: ring === undefined ? undefined : (secret, application) => sealForWorkers(secret, application, ring),
     registerMs: configuration.get('worker.register.timeout'),
     expectedWorkers: configuration.get('worker.instances'),
     logger,
@@ -64,7 +51,7 @@ export async function startConfiguredAgents(
   const redisHost = configuration.get('redis.host');
   const reachable =
     host === '0.0.0.0' || host === '::' ? service.address.replace(/^.*:/, `${configuration.get('worker.host') ?? hostname()}:`) : service.address;
-  logger.info('agents are awaited', { address: reachable, keyed: key !== undefined });
+  logger.info('agents are awaited', { address: reachable, keyed: ring !== undefined });
   if (configuration.get('reschedule.dst.executor') === 'internal') service.setMode('internal');
   if (redisHost === undefined) return { service, close: () => service.close() };
   const leave = await advertiseDispatcher({

@@ -7,7 +7,8 @@ import { version } from '../core/version.ts';
 import { startDispatcherServer } from '../dispatcher/server.ts';
 import { dispatcherSettings } from '../reschedule/dispatcher-settings.ts';
 import type { HostSelector } from '../selectors/contract.ts';
-import { connectTransport, transportOptionsOf, transportUrlOf } from '../transports/index.ts';
+import { connectConfigured } from '../security/index.ts';
+import { transportUrlOf } from '../transports/index.ts';
 import { startConfiguredAgents } from './agents.ts';
 import { CLI_ERRORS } from './errors.ts';
 import { parseOptions, parseSettings, type Command } from './command.ts';
@@ -67,7 +68,7 @@ Examples:
     try {
       const server = await startDispatcherServer({
         url,
-        connect: (to, role) => connectTransport(to, { ...transportOptionsOf(configuration), role, connectTimeoutMs: CONNECT_MS }),
+        connect: (to, role) => connectConfigured(to, configuration, { role, connectTimeoutMs: CONNECT_MS }),
         beatMs: configuration.get('registry.beat'),
         ttlMs: configuration.get('registry.ttl'),
         version,

@@ -22,8 +22,4 @@ export const CLI_ERRORS = defineErrors('CLI', {
   ],
   NOT_INSTALLED: ['package {name}, which {from} needs, is not installed', 'run npm install, then make the package again'],
   NO_ARCHIVE: ['{file} cannot be made: {reason}', 'install tar, or give a directory instead'],
-  NO_KEY: [
-    'the cluster key {file} cannot be used: {reason}',
-    'name a readable file of at least 16 characters in key.file, the same in every process of the cluster',
-  ],
 });

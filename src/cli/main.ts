@@ -7,12 +7,13 @@ import { dispatcherCommand } from './dispatcher.ts';
 import { CLI_ERRORS } from './errors.ts';
 import { explainCommand } from './explain.ts';
 import { programCommand } from './program.ts';
+import { keygenCommand } from './keygen.ts';
 import { packageCommand } from './package.ts';
 import { runCommand } from './run.ts';
 import { submitCommand } from './submit.ts';
 import { workerCommand } from './worker.ts';
 
-const COMMANDS: readonly Command[] = [runCommand, submitCommand, programCommand, dispatcherCommand, workerCommand, confCommand, packageCommand, explainCommand];
+const COMMANDS: readonly Command[] = [runCommand, submitCommand, programCommand, dispatcherCommand, workerCommand, confCommand, packageCommand, explainCommand, keygenCommand];
 
 function overview(): string {
   const width = Math.max(...COMMANDS.map((command) => command.name.length));

@@ -5,7 +5,7 @@ import { version } from '../core/version.ts';
 import { createDispatcher } from '../dispatcher/service.ts';
 import { createRegisterCenter } from '../registry/index.ts';
 import { loadSelector } from '../selectors/index.ts';
-import { connectTransport } from '../transports/index.ts';
+import { connectConfigured } from '../security/index.ts';
 
 export interface SparkHostOptions {
   /** Where workers connect; `tcp:` is served here. */
@@ -27,7 +27,7 @@ export interface SparkHost {
 /** @throws SP_TRANSPORT_*, SP_SELECTOR_*, the error of listen */
 export async function startSparkHost(configuration: Configuration, { url, agentHost, agentPort, expectedWorkers }: SparkHostOptions): Promise<SparkHost> {
   const selector = await loadSelector(configuration.get('host.selector'));
-  const transport = await connectTransport(url, { role: 'hub' });
+  const transport = await connectConfigured(url, configuration, { role: 'hub' });
   const registry = createRegisterCenter(transport, { beatMs: configuration.get('registry.beat'), ttlMs: configuration.get('registry.ttl') });
   const dispatcher = await createDispatcher({
     transport,

@@ -1,8 +1,8 @@
 import { totalmem } from 'node:os';
 import type { Configuration } from '../core/config.ts';
 import { createLogger } from '../core/logger.ts';
-import { clusterKey } from './agents.ts';
 import { createSparkRunner, inspectHome, openForWorker, splitOptions, type SparkInstallation, type SparkRunner } from '../apache-spark/index.ts';
+import { keyRingOf } from '../security/index.ts';
 
 const logger = createLogger('worker');
 
@@ -38,7 +38,7 @@ async function createRunner(
   installations: readonly SparkInstallation[],
 ): Promise<SparkRunner | undefined> {
   if (installations.length === 0) return undefined;
-  const key = clusterKey(configuration);
+  const ring = keyRingOf(configuration);
   return await createSparkRunner({
     workerId: worker.id,
     slots: worker.slots,
@@ -47,7 +47,7 @@ async function createRunner(
     directory: worker.directory,
     installations,
     idleMs: configuration.get('worker.spark.idle'),
-    unseal: key === undefined ? undefined : (sealed, application) => openForWorker(sealed, application, key),
+    unseal: ring === undefined ? undefined : (sealed, application) => openForWorker(sealed, application, ring),
     javaOptions: splitOptions(configuration.get('worker.spark.java.options')),
   });
 }

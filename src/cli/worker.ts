@@ -11,7 +11,8 @@ import { limitsOf, ThreadPool } from '../executor/thread-pool.ts';
 import { createRegisterCenter } from '../registry/index.ts';
 import { startBlockServer, type BlockServer } from '../shuffle/block-server.ts';
 import type { Transport } from '../transports/contract.ts';
-import { connectTransport, transportOptionsOf, transportUrlOf } from '../transports/index.ts';
+import { connectConfigured, mayListen } from '../security/index.ts';
+import { transportUrlOf } from '../transports/index.ts';
 import { reachableHost } from '../transports/reachable.ts';
 import { createWorkerHost } from '../worker/host.ts';
 import { CLI_ERRORS } from './errors.ts';
@@ -77,7 +78,7 @@ class StopRequest {
 async function connect(url: string, configuration: Configuration, owned: boolean, stop: StopRequest): Promise<Transport | undefined> {
   for (let told = false; stop.reason === undefined; told = true) {
     try {
-      return await connectTransport(url, { ...transportOptionsOf(configuration), role: 'client', connectTimeoutMs: CONNECT_MS });
+      return await connectConfigured(url, configuration, { role: 'client', connectTimeoutMs: CONNECT_MS });
     } catch (error) {
       if (owned || !SparkProxyError.is(error) || error.code !== 'SP_TRANSPORT_CONNECT_FAILED') throw error;
       if (!told) process.stderr.write(`spark-proxy worker: waiting for a dispatcher at ${printable(withoutPassword(url))}\n`);
@@ -129,6 +130,7 @@ Examples:
       if (transport === undefined) return 0;
       const registry = createRegisterCenter(transport, { beatMs: configuration.get('registry.beat'), ttlMs: configuration.get('registry.ttl') });
       const machine = configuration.get('worker.host') ?? hostname();
+      mayListen('the block server', configuration.get('worker.host') ?? reachableHost(url), configuration);
       blocks = await startBlockServer({
         directory: localDir,
         host: configuration.get('worker.host') ?? reachableHost(url),

@@ -92,9 +92,9 @@ export function editProperties(content: string, key: string, value: string | und
 }
 
 /** Replaces a file in one step: readers see the old content or the new one, and a crash leaves one of them. */
-export function replaceFile(path: string, content: string): void {
+export function replaceFile(path: string, content: string, newMode = 0o644): void {
   const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.tmp`);
-  const mode = existsSync(path) ? statSync(path).mode & 0o777 : 0o644;
+  const mode = existsSync(path) ? statSync(path).mode & 0o777 : newMode;
   try {
     const file = openSync(temporary, 'w', mode);
     try {

@@ -149,6 +149,11 @@ export class BinaryReader {
     this.#buffer = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.byteLength);
   }
 
+  /** Bytes read. */
+  get offset(): number {
+    return this.#pos;
+  }
+
   /** Bytes not yet read. */
   get remaining(): number {
     return this.#buffer.length - this.#pos;

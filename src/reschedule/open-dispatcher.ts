@@ -9,7 +9,7 @@ import type { RegisterCenter } from '../registry/contract.ts';
 import { createRegisterCenter } from '../registry/index.ts';
 import { leaderOf } from '../registry/leader.ts';
 import type { Transport } from '../transports/contract.ts';
-import { connectTransport, transportOptionsOf } from '../transports/index.ts';
+import { connectConfigured } from '../security/index.ts';
 import { profileOf } from './profile.ts';
 import { dispatcherSettings } from './dispatcher-settings.ts';
 
@@ -23,16 +23,15 @@ export interface OpenDispatcher {
 /** Transport and, where the scheme itself says so, which it is. */
 async function connect(url: string, configuration: Configuration): Promise<{ transport: Transport; service: boolean | undefined }> {
   const mode = configuration.get('dispatcher.mode');
-  const options = transportOptionsOf(configuration);
-  if (!url.startsWith('tcp')) return { transport: await connectTransport(url, options), service: mode === 'auto' ? undefined : mode === 'service' };
+  if (!url.startsWith('tcp')) return { transport: await connectConfigured(url, configuration), service: mode === 'auto' ? undefined : mode === 'service' };
   const role = mode === 'service' ? 'client' : configuration.get('transport.role');
-  if (role === 'client') return { transport: await connectTransport(url, { ...options, role }), service: mode !== 'embedded' };
+  if (role === 'client') return { transport: await connectConfigured(url, configuration, { role }), service: mode !== 'embedded' };
   try {
-    return { transport: await connectTransport(url, { ...options, role }), service: false };
+    return { transport: await connectConfigured(url, configuration, { role }), service: false };
   } catch (error) {
     if (mode !== 'auto' || !SparkProxyError.is(error) || error.code !== 'SP_TRANSPORT_LISTEN_FAILED') throw error;
     // Somebody serves this address already.
-    return { transport: await connectTransport(url, { ...options, role: 'client' }), service: true };
+    return { transport: await connectConfigured(url, configuration, { role: 'client' }), service: true };
   }
 }
 

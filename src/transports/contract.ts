@@ -31,8 +31,6 @@ export interface Transport {
    * lost what it kept (SP_TRANSPORT_BROKER_FULL, SP_TRANSPORT_DATA_LOST) counts as `disconnected`. Returns the unsubscribe function.
    */
   onConnection(listener: (state: 'connected' | 'disconnected', reason?: Error) => void): () => void;
-  /** Where the broker can keep small named values that expire (Redis): a plain `GET` finds them. */
-  readonly directory?: Directory;
   /** Keeps the process alive while true (default false): set while work is under way. */
   setActive(active: boolean): void;
   /** Ends all subscriptions; unacknowledged frames go back to their queues. Idempotent. */
@@ -55,15 +53,6 @@ export interface Delivery {
 
 export interface Subscription {
   cancel(): Promise<void>;
-}
-
-/** Names are under the prefix of the cluster: `spark-proxy:<cluster>:<name>`. */
-export interface Directory {
-  /** Sets a value for so long unless another one is there. True when it is ours. */
-  claim(name: string, value: string, ttlMs: number): Promise<boolean>;
-  get(name: string): Promise<string | undefined>;
-  /** Removes it if it still has this value. */
-  release(name: string, value: string): Promise<void>;
 }
 
 /** One per URL scheme. */

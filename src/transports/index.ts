@@ -6,6 +6,7 @@ import type { BrokerClientOptions } from './settings.ts';
 import type { TcpOptions } from './tcp/settings.ts';
 
 export { transportOptionsOf, transportUrlOf } from './configured.ts';
+export { isLoopback } from './reachable.ts';
 
 /** What any scheme may be given; each takes what it knows. */
 export type AnyTransportOptions = MemoryOptions & TcpOptions & BrokerClientOptions;

@@ -10,6 +10,7 @@ import {
 import { FRAME, FrameWriter } from '../../src/apache-spark/frames.ts';
 import { readSparkLabels } from '../../src/apache-spark/announcement.ts';
 import { openForWorker, sealForWorkers } from '../../src/apache-spark/secret.ts';
+import { newKeyLine, parseKeyRing } from '../../src/security/index.ts';
 import { createDispatcher } from '../../src/dispatcher/service.ts';
 import { createRegisterCenter } from '../../src/registry/index.ts';
 import type { RegistryEvent } from '../../src/registry/contract.ts';
@@ -282,19 +283,21 @@ describe('the agent link of a dispatcher', () => {
 });
 
 describe('who may speak', () => {
-  const key = Buffer.from('the key of this cluster');
+  const ring = parseKeyRing(newKeyLine('one'), 'the test');
+  const key = ring.current.key('link');
+  const other = parseKeyRing(newKeyLine('two'), 'the test').current.key('link');
 
   test('with a key, an agent without it or with another is refused, and one that has it works', async () => {
-    const { agent, service } = await cluster({ key });
+    const { agent, service } = await cluster({ keys: () => [other, key] });
     await expect(agent()).rejects.toThrow(/closed/);
-    await expect(agent({ key: Buffer.from('another key, as long') })).rejects.toThrow(/closed/);
+    await expect(agent({ key: parseKeyRing(newKeyLine('one'), 'the test').current.key('link') })).rejects.toThrow(/closed/);
     const driver = await agent({ key });
     driver.send(event('jobStart', 1, 1, ''));
     await until(() => service.applications()[0]?.activeJobs === 1, 'the event did not arrive');
   });
 
   test("Spark's secret reaches workers sealed, and never comes in the clear", async () => {
-    const { agent, registry } = await cluster({ key, seal: (secret, application) => sealForWorkers(secret, application, key) });
+    const { agent, registry } = await cluster({ keys: () => [key], seal: (secret, application) => sealForWorkers(secret, application, ring) });
     const seen: RegistryEvent[] = [];
     ends.push(await registry.watch('application', (one) => seen.push(one)));
     await agent({ key, secret: 'hush', hello: { ...DRIVER, authenticated: 'true', authSecret: 'in the clear' } });
@@ -303,8 +306,8 @@ describe('who may speak', () => {
     expect(JSON.stringify(joined.entry)).not.toMatch(/hush|in the clear/);
     const ask = readSparkLabels(joined.entry);
     expect(ask).toMatchObject({ sparkId: 'app-1', authenticated: true });
-    expect(openForWorker(ask?.sealedSecret ?? '', 'app-1', key)).toBe('hush');
-    expect(() => openForWorker(ask?.sealedSecret ?? '', 'app-2', key)).toThrow(/secret cannot reach/);
+    expect(openForWorker(ask?.sealedSecret ?? '', 'app-1', ring)).toBe('hush');
+    expect(() => openForWorker(ask?.sealedSecret ?? '', 'app-2', ring)).toThrow(/secret cannot reach/);
   });
 
   test('what is no driver, and what is no frame, is refused', async () => {

@@ -7,6 +7,7 @@ import { sparkLabels, type SparkAsk } from '../../src/apache-spark/announcement.
 import { executorCommand, executorMemory, sparkMiB, splitOptions } from '../../src/apache-spark/executor-command.ts';
 import { createSparkRunner, inspectHome, type SparkRunner, type SparkRunnerOptions } from '../../src/apache-spark/index.ts';
 import { sealForWorkers, openForWorker } from '../../src/apache-spark/secret.ts';
+import { newKeyLine, parseKeyRing } from '../../src/security/index.ts';
 import { fittingVersion, parseVersionsLabel, versionsLabel } from '../../src/apache-spark/versions.ts';
 import type { TaskDescription } from '../../src/protocol/task.ts';
 
@@ -199,9 +200,9 @@ describe('a worker with Apache Spark', () => {
   });
 
   test('gives the secret of an application in the environment only', async () => {
-    const key = Buffer.from('the key of this cluster');
-    const one = await start({ unseal: (sealed, application) => openForWorker(sealed, application, key) });
-    one.applicationEvent(joined(ask('app-1', { authenticated: true, sealedSecret: sealForWorkers('hush', 'app-1', key) }), 1));
+    const ring = parseKeyRing(newKeyLine('one'), 'the test');
+    const one = await start({ unseal: (sealed, application) => openForWorker(sealed, application, ring) });
+    one.applicationEvent(joined(ask('app-1', { authenticated: true, sealedSecret: sealForWorkers('hush', 'app-1', ring) }), 1));
     const id = one.executors()[0]?.executorId as string;
     await runSoon(one, 1, () => id);
     const [seen] = [JSON.parse(readFileSync(join(directory, 'work', 'app-1', id, 'seen.json'), 'utf8')) as { args: string[]; secret: string; home: string }];

@@ -1,7 +1,7 @@
 /** The agent's side of the link in TypeScript: what the Java agent says and hears, frame by frame. */
 import { randomBytes } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
-import { FRAME, FrameReader, FrameSigner, FrameWriter, MAC_BYTES, NONCE_BYTES, sealSecret } from '../../src/apache-spark/frames.ts';
+import { FRAME, FrameReader, FrameSigner, FrameWriter, type LinkKey, MAC_BYTES, NONCE_BYTES, sealSecret } from '../../src/apache-spark/frames.ts';
 
 export interface Heard {
   readonly type: number;
@@ -20,7 +20,7 @@ export interface TestAgent {
 
 export interface AgentHello {
   readonly hello: Readonly<Record<string, string>>;
-  readonly key?: Uint8Array;
+  readonly key?: LinkKey;
   readonly secret?: string;
 }
 

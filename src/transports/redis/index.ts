@@ -5,7 +5,7 @@ import { decodeEnvelope, encodeEnvelope, envelopeBytes } from '../../protocol/co
 import type { Envelope } from '../../protocol/envelope.ts';
 import { EMPTY_BYTES } from '../../protocol/task.ts';
 import { checkName } from '../broker.ts';
-import type { ConsumeOptions, Delivery, Directory, Subscription, Transport, TransportFactory } from '../contract.ts';
+import type { ConsumeOptions, Delivery, Subscription, Transport, TransportFactory } from '../contract.ts';
 import { transportErrors } from '../errors.ts';
 import { createKeepAlive } from '../keep-alive.ts';
 import { DEFAULT_PREFETCH, guarded } from '../local.ts';
@@ -31,7 +31,6 @@ const REFRESHES_PER_TTL = 4;
  */
 class RedisTransport implements Transport {
   readonly url: string;
-  readonly directory: Directory;
   readonly #address: BrokerAddress;
   readonly #settings: BrokerClientSettings;
   readonly #prefix: string;
@@ -91,11 +90,6 @@ class RedisTransport implements Transport {
       dirty: (consumer) => this.#markDirty(consumer),
       nack: (consumer, tag) => this.#nack(consumer, tag),
       fetch: (queue, tag, bytes) => this.#onBulk((bulk) => downloadBody(bulk, `${this.#prefix}l:${queue}:${tag}`, bytes)),
-    };
-    this.directory = {
-      claim: async (name, value, ttlMs) => Number(await this.#run((connection) => connection.script('claim', name, value, Math.ceil(ttlMs)))) === 1,
-      get: async (name) => ((await this.#run((connection) => connection.command('get', this.#prefix + name))) as Buffer | null)?.toString(),
-      release: async (name, value) => void (await this.#run((connection) => connection.script('release', name, value))),
     };
   }
 

@@ -387,18 +387,5 @@ if op == 'beat' then
   return 1
 end
 
-if op == 'claim' then
-  local key = P..ARGV[5]
-  local value = call('GET', key)
-  if value and value ~= ARGV[6] then return 0 end
-  call('SET', key, ARGV[6], 'PX', ARGV[7])
-  return 1
-end
-
-if op == 'release' then
-  if call('GET', P..ARGV[5]) == ARGV[6] then return call('DEL', P..ARGV[5]) end
-  return 0
-end
-
 return redis.error_reply('ERR unknown operation '..tostring(op))
 `;

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { newKeyLine } from '../../../src/security/index.ts';
 import { fetchSpark, SPARK_COMPATIBILITY } from '../../../tools/spark.ts';
 import { findCeleborn, startCeleborn, type CelebornFiles } from '../../support/celeborn.ts';
 import { describeWith } from '../../support/requires.ts';
@@ -61,7 +62,7 @@ describeWith(NEEDED, 'with spark.authenticate and encryption of the network', ()
     async () => {
       const directory = mkdtempSync(join(tmpdir(), 'spark-proxy-key-'));
       const key = join(directory, 'key');
-      writeFileSync(key, 'a key of this test, long enough\n', { mode: 0o600 });
+      writeFileSync(key, `${newKeyLine('one')}\n`, { mode: 0o600 });
       const secure = { 'spark.authenticate': 'true', 'spark.network.crypto.enabled': 'true', 'spark.io.encryption.enabled': 'true' };
       let cluster: SparkCluster | undefined;
       let outside: Outside | undefined;

@@ -58,7 +58,7 @@ public final class Driver implements Link.Handler {
     settings = new Settings(context.getConf());
     runId = settings.get("run.id", UUID.randomUUID().toString());
     external = !"internal".equals(settings.get("reschedule.dst.executor", "external"));
-    link = new Link(settings::dispatcher, this, settings.key(), true);
+    link = new Link(settings::dispatcher, this, settings::key, true);
   }
 
   static Driver current() {

@@ -24,7 +24,7 @@ public final class ExecutorSide implements Link.Handler {
   private ExecutorSide(RpcEndpointRef self) {
     this.self = self;
     InetSocketAddress worker = Settings.address(System.getenv(LINK));
-    link = new Link(() -> worker, this, null, false);
+    link = new Link(() -> worker, this, () -> null, false);
   }
 
   public static void started(Object backend) {

@@ -51,7 +51,8 @@ final class Link {
 
   private final Supplier<InetSocketAddress> address;
   private final Handler handler;
-  private final byte[] key;
+  private final Supplier<byte[]> keys;
+  private byte[] key;
   private final boolean reconnect;
   private final ArrayDeque<byte[]> queue = new ArrayDeque<>();
   private long waiting;
@@ -59,10 +60,10 @@ final class Link {
   private volatile boolean up;
   private volatile boolean closed;
 
-  Link(Supplier<InetSocketAddress> address, Handler handler, byte[] key, boolean reconnect) {
+  Link(Supplier<InetSocketAddress> address, Handler handler, Supplier<byte[]> keys, boolean reconnect) {
     this.address = address;
     this.handler = handler;
-    this.key = key;
+    this.keys = keys;
     this.reconnect = reconnect;
   }
 
@@ -146,6 +147,7 @@ final class Link {
 
   private void serve(InetSocketAddress to) throws IOException, GeneralSecurityException {
     boolean told = false;
+    key = keys.get();
     try (Socket open = new Socket()) {
       open.setTcpNoDelay(true);
       open.setSoTimeout(SILENCE_MS);

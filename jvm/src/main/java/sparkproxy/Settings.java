@@ -8,9 +8,13 @@ import java.net.Socket;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.security.GeneralSecurityException;
+import java.util.Base64;
 import java.util.Properties;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import javax.crypto.Mac;
+import javax.crypto.spec.SecretKeySpec;
 import org.apache.spark.SparkConf;
 
 /**
@@ -60,16 +64,26 @@ final class Settings {
     return value == null ? fallback : value;
   }
 
-  /** The cluster key, or null: text in the environment or in a file. */
+  /** The key of the link, or null: from the first line {@code id: base64} of SPARK_PROXY_KEY or the key file, by HKDF-SHA256 (RFC 5869). */
   byte[] key() {
     String text = get("key", null);
     String path = get("key.file", null);
     try {
       if (text == null && path != null) text = Files.readString(Path.of(path));
-    } catch (IOException e) {
-      throw new IllegalStateException("spark.proxy.key.file cannot be read: " + e.getMessage());
+      String line = text == null ? null : text.lines().map(one -> one.replaceFirst("#.*", "").strip()).filter(one -> !one.isEmpty()).findFirst().orElse(null);
+      if (line == null) return null;
+      byte[] secret = Base64.getDecoder().decode(line.substring(line.indexOf(':') + 1).strip());
+      byte[] info = "spark-proxy link 1\u0001".getBytes(StandardCharsets.UTF_8);
+      return hmac(hmac(new byte[32], secret), info);
+    } catch (IOException | GeneralSecurityException | IllegalArgumentException e) {
+      throw new IllegalStateException("the key of spark.proxy.key.file cannot be used: " + e.getMessage());
     }
-    return text == null || text.isBlank() ? null : text.strip().getBytes(StandardCharsets.UTF_8);
+  }
+
+  private static byte[] hmac(byte[] key, byte[] text) throws GeneralSecurityException {
+    Mac mac = Mac.getInstance("HmacSHA256");
+    mac.init(new SecretKeySpec(key, "HmacSHA256"));
+    return mac.doFinal(text);
   }
 
   /** The dispatcher's agent port, or null if nobody names one now. */

@@ -1,0 +1,143 @@
+/**
+ * Signed frames. The body of an envelope becomes: version, key id, sender's session, number, time of signing, signature, body.
+ * Signed is all of it, with the channel (queue or topic) and the envelope's other fields: nothing can be moved to another queue,
+ * sender or type. One HMAC-SHA256 a frame, however many tasks it holds.
+ */
+import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
+import { BinaryReader, BinaryWriter } from '../protocol/codec.ts';
+import type { Envelope } from '../protocol/envelope.ts';
+import { SECURITY_ERRORS } from './errors.ts';
+import type { KeyRing } from './key-ring.ts';
+import { ReplayWindow } from './replay-window.ts';
+
+const VERSION = 0xa1;
+const SESSION_BYTES = 8;
+const MAC_BYTES = 32;
+/** Senders remembered at a time; the one heard longest ago is forgotten first. */
+const MAX_SENDERS = 8192;
+
+/** Where a frame travels: `q` queue or `t` topic, and its name. */
+export type Channel = `q ${string}` | `t ${string}`;
+
+const out = new BinaryWriter();
+const scope = new BinaryWriter(512);
+
+/** Everything signed that is not in the body. */
+function scopeOf(channel: Channel, { id, type, sender, replyTo }: Envelope): Uint8Array {
+  scope.reset();
+  for (const text of [channel, id, type, sender, replyTo]) scope.string(text);
+  return scope.finish();
+}
+
+export class FrameSigner {
+  readonly #ring: KeyRing;
+  readonly #now: () => number;
+  readonly #session = randomBytes(SESSION_BYTES);
+  /** A number for each channel: windows are kept by channel, so that one reader of many sees no gaps. */
+  readonly #numbers = new Map<Channel, number>();
+  /** No channel starts below what a forgotten one of the same name may have reached. */
+  #floor = 0;
+
+  /** `now`: milliseconds since the epoch. */
+  constructor(ring: KeyRing, now: () => number) {
+    this.#ring = ring;
+    this.#now = now;
+  }
+
+  sign(channel: Channel, envelope: Envelope): Envelope {
+    const { current } = this.#ring;
+    const number = this.#numbers.get(channel) ?? this.#floor;
+    this.#numbers.set(channel, number + 1);
+    out.reset();
+    out.u8(VERSION);
+    out.string(current.id);
+    out.raw(this.#session);
+    out.varint(number);
+    out.f64(this.#now());
+    const header = out.finish();
+    const mac = createHmac('sha256', current.key('sign')).update(scopeOf(channel, envelope)).update(header).update(envelope.body).digest();
+    const body = new Uint8Array(header.length + MAC_BYTES + envelope.body.length);
+    body.set(header);
+    body.set(mac, header.length);
+    body.set(envelope.body, header.length + MAC_BYTES);
+    return { ...envelope, body };
+  }
+
+  /** A channel that is used no more. */
+  forget(channel: Channel): void {
+    this.#floor = Math.max(this.#floor, this.#numbers.get(channel) ?? 0);
+    this.#numbers.delete(channel);
+  }
+}
+
+export interface VerifierOptions {
+  readonly ring: KeyRing;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+  readonly ttlMs: number;
+  readonly skewMs: number;
+}
+
+/** A frame that is what it says; `take` when it has been dealt with for good. */
+export interface Verified {
+  readonly envelope: Envelope;
+  take(): void;
+}
+
+/** Verifies what comes by one channel. */
+export class FrameVerifier {
+  readonly #channel: Channel;
+  readonly #options: VerifierOptions;
+  readonly #windows = new Map<string, ReplayWindow>();
+
+  constructor(channel: Channel, options: VerifierOptions) {
+    this.#channel = channel;
+    this.#options = options;
+  }
+
+  /** @throws SP_SECURITY_UNSIGNED, _UNKNOWN_KEY, _BAD_SIGNATURE, _EXPIRED, _FUTURE, _REPLAYED */
+  verify(envelope: Envelope): Verified {
+    const { ring, now, ttlMs, skewMs } = this.#options;
+    const { body } = envelope;
+    const reader = new BinaryReader(body);
+    let keyId: string;
+    let session: Uint8Array;
+    let number: number;
+    let signedAt: number;
+    let headerBytes: number;
+    let mac: Uint8Array;
+    try {
+      if (reader.u8() !== VERSION) throw SECURITY_ERRORS.UNSIGNED();
+      keyId = reader.string();
+      session = reader.raw(SESSION_BYTES);
+      number = reader.varint();
+      signedAt = reader.f64();
+      headerBytes = reader.offset;
+      mac = reader.raw(MAC_BYTES);
+    } catch (cause) {
+      throw SECURITY_ERRORS.UNSIGNED({}, cause);
+    }
+    const key = ring.get(keyId);
+    if (key === undefined) throw SECURITY_ERRORS.UNKNOWN_KEY({ key: keyId });
+    const content = body.subarray(headerBytes + MAC_BYTES);
+    const hmac = createHmac('sha256', key.key('sign')).update(scopeOf(this.#channel, envelope));
+    const expected = hmac.update(body.subarray(0, headerBytes)).update(content).digest();
+    if (!timingSafeEqual(expected, mac)) throw SECURITY_ERRORS.BAD_SIGNATURE();
+    const age = now() - signedAt;
+    if (age > ttlMs + skewMs) throw SECURITY_ERRORS.EXPIRED({ seconds: Math.round(age / 1000) });
+    if (age < -skewMs) throw SECURITY_ERRORS.FUTURE({ seconds: Math.round(-age / 1000) });
+    const window = this.#window(Buffer.from(session).toString('base64'));
+    if (!window.fresh(number)) throw SECURITY_ERRORS.REPLAYED();
+    return { envelope: { ...envelope, body: content }, take: () => window.take(number) };
+  }
+
+  #window(session: string): ReplayWindow {
+    let window = this.#windows.get(session);
+    if (window === undefined) {
+      window = new ReplayWindow();
+      if (this.#windows.size >= MAX_SENDERS) this.#windows.delete(this.#windows.keys().next().value as string);
+    } else this.#windows.delete(session);
+    this.#windows.set(session, window);
+    return window;
+  }
+}
