@@ -13,7 +13,17 @@ import { runCommand } from './run.ts';
 import { submitCommand } from './submit.ts';
 import { workerCommand } from './worker.ts';
 
-const COMMANDS: readonly Command[] = [runCommand, submitCommand, programCommand, dispatcherCommand, workerCommand, confCommand, packageCommand, explainCommand, keygenCommand];
+const COMMANDS: readonly Command[] = [
+  runCommand,
+  submitCommand,
+  programCommand,
+  dispatcherCommand,
+  workerCommand,
+  confCommand,
+  packageCommand,
+  explainCommand,
+  keygenCommand,
+];
 
 function overview(): string {
   const width = Math.max(...COMMANDS.map((command) => command.name.length));
