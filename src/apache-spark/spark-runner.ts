@@ -24,6 +24,7 @@ export interface SparkRunnerOptions {
   readonly memoryMiB: number;
   /** Under which drivers and other executors reach this machine. */
   readonly host: string;
+  /** Executors have their directories here; nobody else may write or remove anything in it. */
   readonly directory: string;
   readonly installations: readonly SparkInstallation[];
   /** An executor whose application has no job for so long ends; the next job starts another. 0: never. Milliseconds. */
@@ -261,8 +262,9 @@ class Runner implements SparkRunner {
     return executor;
   }
 
+  /** Of this executor alone, so that nothing but its own end removes it. */
   #directory(ask: SparkAsk, executorId: string): string {
-    return join(this.#options.directory, ask.application.replaceAll(/[^\w.-]/g, '_'), executorId);
+    return join(this.#options.directory, `${ask.application.replaceAll(/[^\w.-]/g, '_')}-${executorId}`);
   }
 
   /** Idle executors of other applications make room; what works does not. @throws SP_SPARK_NO_MEMORY */
@@ -285,7 +287,7 @@ class Runner implements SparkRunner {
     this.#byExecutor.delete(executor.executorId);
     if (!expected)
       this.#logger.warn('an executor is gone', { application: ask.application, executor: executor.executorId, why, log: printable(executor.tail(), 2000) });
-    void rm(directory, { recursive: true, force: true });
+    this.#remove(directory);
     if (entry.executor !== executor) return;
     entry.executor = undefined;
     entry.holds = 0;
@@ -293,6 +295,14 @@ class Runner implements SparkRunner {
     if (entry.leaving !== undefined) return this.#end(entry);
     if (this.#clock.now() - entry.startedAt > HEALTHY_MS) entry.failures = 0;
     this.#retryLater(entry, Math.min(MAX_BACKOFF_MS, MIN_BACKOFF_MS * 2 ** entry.failures++));
+  }
+
+  /** Its Python workers may write for a moment longer. */
+  #remove(directory: string): void {
+    const removing = rm(directory, { recursive: true, force: true, maxRetries: 3 })
+      .catch((error: unknown) => this.#logger.warn('the directory of an executor stays', { directory, error: (error as Error).message }))
+      .finally(() => this.#stopping.delete(removing));
+    this.#stopping.add(removing);
   }
 
   #retryLater(entry: Entry, ms: number): void {
@@ -316,14 +326,12 @@ class Runner implements SparkRunner {
     entry.idle?.cancel();
     entry.leaving?.cancel();
     this.#stop(entry, 'its application has ended');
-    const directory = join(this.#directory(entry.ask, ''), '.');
-    void Promise.allSettled(this.#stopping).then(() => rm(directory, { recursive: true, force: true }));
   }
 
   async close(): Promise<void> {
     this.#closed = true;
     for (const entry of this.#entries.values()) this.#end(entry);
-    await Promise.allSettled(this.#stopping);
+    while (this.#stopping.size > 0) await Promise.allSettled(this.#stopping);
     await this.#link?.close();
   }
 }

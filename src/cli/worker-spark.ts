@@ -1,4 +1,5 @@
 import { totalmem } from 'node:os';
+import { join } from 'node:path';
 import type { Configuration } from '../core/config.ts';
 import { createLogger } from '../core/logger.ts';
 import { createSparkRunner, inspectHome, openForWorker, splitOptions, type SparkInstallation, type SparkRunner } from '../apache-spark/index.ts';
@@ -44,7 +45,8 @@ async function createRunner(
     slots: worker.slots,
     memoryMiB: Math.floor((configuration.get('worker.spark.memory') ?? totalmem() * MEMORY_SHARE) / 1024 ** 2),
     host: worker.host,
-    directory: worker.directory,
+    // Not the directory itself: what the thread pool removes when an application leaves the register center has its name there.
+    directory: join(worker.directory, 'spark-executors'),
     installations,
     idleMs: configuration.get('worker.spark.idle'),
     unseal: ring === undefined ? undefined : (sealed, application) => openForWorker(sealed, application, ring),

@@ -16,7 +16,7 @@ async function run(taskId: number): Promise<void> {
   say('RUNNING');
   if (taskId === 66) process.exit(52);
   // Held until the test lets it go.
-  while (taskId === 77 && !existsSync('../../../release')) await wait(10);
+  while (taskId === 77 && !existsSync('../../release')) await wait(10);
   say(taskId === 13 ? 'FAILED' : 'FINISHED');
 }
 

@@ -1,4 +1,4 @@
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -196,7 +196,7 @@ describe('a worker with Apache Spark', () => {
     one.applicationEvent({ type: 'left', id: 'app-1', reason: 'left' });
     // Spark's executor ends with its driver.
     await expect(one.run(task(66, id))).rejects.toThrow(/is not here/);
-    await until(() => one.executors().length === 0 && !existsSync(join(directory, 'work', 'app-1')), 'something stayed');
+    await until(() => one.executors().length === 0 && readdirSync(join(directory, 'work')).length === 0, 'something stayed');
   });
 
   test('gives the secret of an application in the environment only', async () => {
@@ -205,7 +205,7 @@ describe('a worker with Apache Spark', () => {
     one.applicationEvent(joined(ask('app-1', { authenticated: true, sealedSecret: sealForWorkers('hush', 'app-1', ring) }), 1));
     const id = one.executors()[0]?.executorId as string;
     await runSoon(one, 1, () => id);
-    const [seen] = [JSON.parse(readFileSync(join(directory, 'work', 'app-1', id, 'seen.json'), 'utf8')) as { args: string[]; secret: string; home: string }];
+    const [seen] = [JSON.parse(readFileSync(join(directory, 'work', `app-1-${id}`, 'seen.json'), 'utf8')) as { args: string[]; secret: string; home: string }];
     expect(seen.secret).toBe('hush');
     expect(seen.args.join(' ')).not.toContain('hush');
     expect(seen.home).toBe(join(directory, 'spark-4'));

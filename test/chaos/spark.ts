@@ -14,6 +14,8 @@ export type SparkFault = (typeof SPARK_FAULTS)[number];
 
 const WORKERS = 2;
 const LIMIT_MS = 240_000;
+/** Longer than registry.ttl: the register center forgets the application meanwhile, and its workers must not. */
+const AWAY_MS = 4500;
 /** A fault strikes up to so long after a job has begun; a job takes about as long. */
 const WITHIN_MS = 800;
 
@@ -113,7 +115,8 @@ export class SparkChaos {
       await outside.startWorker();
     } else if (fault === 'dispatcher') {
       outside.dispatcher.child.kill('SIGKILL');
-      await this.#rounds(2);
+      const until = performance.now() + AWAY_MS;
+      while (performance.now() < until) await this.#rounds(1);
       await outside.restartDispatcher();
     } else await this.#redis.restart();
     await this.#rounds(2);

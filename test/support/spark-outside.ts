@@ -1,4 +1,7 @@
 /** What moves Spark's tasks out, for tests: a dispatcher and workers as processes of their own. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { SparkApplicationInfo } from '../../src/apache-spark/index.ts';
 import { environmentName } from '../../src/core/config.ts';
@@ -45,7 +48,9 @@ export async function startOutside(options: OutsideOptions = {}): Promise<Outsid
   const { homes = [sparkHome()], workers: count = 1, slots = 2, url = 'tcp://127.0.0.1:0', settings = {}, expected = count } = options;
   const problem = buildAgent();
   if (problem !== undefined) throw new Error(problem);
-  const env: NodeJS.ProcessEnv = { [environmentName('log.level')]: 'info' };
+  // What a worker leaves that was killed goes with this directory.
+  const directory = mkdtempSync(join(tmpdir(), 'spark-proxy-outside-'));
+  const env: NodeJS.ProcessEnv = { [environmentName('log.level')]: 'info', [environmentName('spark.local.dir')]: directory };
   for (const [key, value] of Object.entries(settings)) env[environmentName(key)] = value;
   // A worker dies with its broker's address unchanged, so ports are chosen here.
   const fixed = url === 'tcp://127.0.0.1:0' ? `tcp://127.0.0.1:${await freePort()}` : url;
@@ -67,6 +72,7 @@ export async function startOutside(options: OutsideOptions = {}): Promise<Outsid
   const stop = async (): Promise<void> => {
     await Promise.all(workers.map((worker) => worker.stop()));
     await dispatcher.stop();
+    rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
   };
   try {
     for (let i = 0; i < count; i++) await startWorker();

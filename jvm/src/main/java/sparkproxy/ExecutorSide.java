@@ -14,6 +14,7 @@ import org.apache.spark.util.SerializableBuffer;
 public final class ExecutorSide implements Link.Handler {
   static final String LINK = "SPARK_PROXY_LINK";
   private static final int REMEMBERED = 65_536;
+  private static final int MAX_EXIT_MS = 3000;
   private static volatile ExecutorSide current;
 
   private final RpcEndpointRef self;
@@ -107,5 +108,12 @@ public final class ExecutorSide implements Link.Handler {
     Thread thread = new Thread(() -> System.exit(code), "spark-proxy-exit");
     thread.setDaemon(true);
     thread.start();
+    // Spark's shutdown hooks may wait for a task, or for a driver that is gone too.
+    try {
+      thread.join(MAX_EXIT_MS);
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+    }
+    Runtime.getRuntime().halt(code);
   }
 }
