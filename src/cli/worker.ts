@@ -1,7 +1,7 @@
 import { hostname } from 'node:os';
 import { VERSIONS_LABEL } from '../apache-spark/index.ts';
 import { watchConfiguration } from '../core/config-live.ts';
-import { loadConfiguration, withoutPassword, type Configuration } from '../core/config.ts';
+import { listOf, loadConfiguration, withoutPassword, type Configuration } from '../core/config.ts';
 import { printable, SparkProxyError } from '../core/errors.ts';
 import { newId } from '../core/ids.ts';
 import { createLogger, setLogLevel } from '../core/logger.ts';
@@ -139,6 +139,7 @@ Examples:
       });
       const runner = new ThreadPool({
         machine,
+        ...(configuration.get('worker.allow') === '*' ? {} : { allowed: listOf(configuration.get('worker.allow')) }),
         location: blocks.location,
         executorId: id,
         localDir,

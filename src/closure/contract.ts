@@ -6,6 +6,14 @@
 /** What serializing found on its way. */
 export interface SerializedGraph {
   readonly bytes: Uint8Array;
+  /** What travels by reference to a module. */
+  readonly imports: readonly ImportedModule[];
+}
+
+/** `specifier` as imported by `parent` (a module URL, or empty). */
+export interface ImportedModule {
+  readonly specifier: string;
+  readonly parent: string;
 }
 
 /**

@@ -16,5 +16,11 @@ export const ClosureErrors = defineErrors('CLOSURE', {
   IMPORT: ['cannot import {specifier} for {parent}', 'a shipped function refers to it; the module must be installed where the function runs'],
   EXPORT: ['{specifier} has no export {name} here', 'a shipped function refers to it; both sides must have the same version of the module'],
   COMPILE: ['cannot rebuild a function of {url}: {reason}', 'please report this with the source of the function'],
+  NOT_ALLOWED: ['{what} may not run here', 'worker.allow lets only these be used: {allowed}'],
+  TOO_MUCH_CODE: [
+    'the modules of a program are more than {limit} bytes with {path}',
+    'name less in application.code, or install large packages on the workers',
+  ],
+  BAD_MODULES: ['the modules of a program cannot be used here: {reason}', 'both sides must run the same version of spark-proxy'],
   CYCLE: ['an object must exist before itself: {what}', 'a class cannot extend, and a reviver cannot need, what is made from it'],
 });

@@ -1,5 +1,5 @@
 import { createLogger } from '../core/logger.ts';
-import type { SerializedGraph } from './contract.ts';
+import type { ImportedModule, SerializedGraph } from './contract.ts';
 import { ClosureErrors } from './errors.ts';
 import { Op, Tag, packGraph } from './wire.ts';
 import type { Template, Value, WireNode } from './wire.ts';
@@ -29,7 +29,7 @@ export function serializeGraph(value: unknown, options: SerializeOptions = {}): 
     const { size, path } = writer.largest();
     logger.warn(ClosureErrors.LARGE_CAPTURE({ bytes: bytes.length, size, path }).message);
   }
-  return { bytes };
+  return { bytes, imports: writer.imports() };
 }
 
 /** How a node is reached: from which node, and by what step (` -> .db`, ` -> cfg`). */
@@ -57,6 +57,14 @@ class Writer implements GraphWriter {
       this.#nodes.push(this.#node(this.#values[this.#current] as object | symbol));
     }
     return packGraph({ modules: [...this.#modules.keys()], templates: this.#templates, nodes: this.#nodes, root });
+  }
+
+  imports(): ImportedModule[] {
+    const imports: ImportedModule[] = [];
+    for (const [tag, specifier, parent] of this.#nodes) {
+      if (tag === Tag.import) imports.push({ specifier: specifier as string, parent: parent as string });
+    }
+    return imports;
   }
 
   #node(subject: object | symbol): WireNode {

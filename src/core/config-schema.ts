@@ -123,6 +123,11 @@ export const CONFIG_KEYS = {
   'redis.password': secret('Its password.'),
   'worker.instances': key(integer(0, 1024), '0', 'Worker processes the application starts for itself, on this machine.'),
   'worker.slots': key(integer(1, 1024), '1', 'Tasks a worker runs at once, a thread each.'),
+  'worker.allow': key(
+    text,
+    '*',
+    'Modules whose exported functions tasks may use, comma separated: `node:path`, `lodash`, /srv/tasks/sums.js, /srv/tasks/ and all below. No function travels as code then. `*`: everything.',
+  ),
   'worker.host': key(
     text,
     undefined,
@@ -242,6 +247,11 @@ export const CONFIG_KEYS = {
   'security.frame.ttl': key(duration, '1h', 'Age at which a signed frame is refused.'),
   'security.clock.skew': key(duration, '5m', 'How far the clocks of the cluster may differ.'),
   'observe.summary': key(oneOf('true', 'false'), 'false', 'A table of where tasks ran, on standard error, when the context stops.'),
+  'application.code': key(
+    text,
+    '',
+    'Files and directories that travel to workers with the functions of a program, beside the modules these import; comma separated.',
+  ),
   'run.id': key(text, undefined, 'Id under which the context of this process is captured. Default: a new one.'),
   'spark.ui.showConsoleProgress': key(oneOf('true', 'false'), 'false', 'A progress line per stage on standard error.'),
 } as const;
@@ -261,4 +271,5 @@ export const LIVE_KEYS = [
   'worker.storage.memory',
   'worker.process.memory',
   'worker.drain.grace',
+  'application.code',
 ] as const satisfies readonly ConfigKey[];

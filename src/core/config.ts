@@ -144,6 +144,14 @@ export class Configuration {
   }
 }
 
+/** The parts of a comma separated value. */
+export function listOf(value: string): string[] {
+  return value
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '');
+}
+
 /** Where the values of a process come from. */
 export interface ConfigurationSources {
   readonly env?: NodeJS.ProcessEnv;

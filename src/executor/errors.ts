@@ -19,5 +19,6 @@ export const TASK_ERRORS = defineErrors('TASK', {
     '{name} does not compare results: {reason}',
     'verify.comparator is bytes, float:1e-9, or the path of a module whose default export is (a, b) => boolean',
   ],
+  BAD_STAGE: ['a stage binary cannot be read: {reason}', 'driver and workers must run the same version of spark-proxy'],
   RUNNER_CLOSED: ['task {taskId} cannot run: its runner is closed', 'start the worker or the context again'],
 });

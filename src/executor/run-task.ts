@@ -4,7 +4,8 @@
  */
 import { performance } from 'node:perf_hooks';
 import { threadId } from 'node:worker_threads';
-import { deserializeGraph } from '../closure/index.ts';
+import { join } from 'node:path';
+import { deserializeGraph, installModules, type AllowedModules, type ModuleMap } from '../closure/index.ts';
 import { decodeRecords, encodeRecords, packValue, requireData, unpackValue } from '../protocol/columns.ts';
 import type { BlockClient } from '../shuffle/block-client.ts';
 import type { BlockLocation } from '../shuffle/block-location.ts';
@@ -18,6 +19,7 @@ import { VERIFY_PROPERTY, type PlanNode, type StagePlan, type TaskPayload, type 
 import { setRunningTask, type RunningTask } from '../storage/task-context.ts';
 import { applicationDirectory, AsyncSignal, ShuffleSource, TaskRuntime, type BlockView } from './task-runtime.ts';
 import { LineReader, type FileSplit } from './text.ts';
+import { readHeader } from './stage-header.ts';
 import type { ThreadTask } from './thread-messages.ts';
 
 export interface TaskEnvironment {
@@ -26,6 +28,9 @@ export interface TaskEnvironment {
   readonly machine: string;
   readonly location: BlockLocation | undefined;
   readonly client: BlockClient;
+  /** The program was loaded on this very machine: its modules are at their own paths. */
+  readonly ownFiles: boolean;
+  readonly allowed: AllowedModules;
   readonly blobs: ReadonlyMap<string, Uint8Array>;
   readonly blocks: BlockView;
 }
@@ -55,6 +60,7 @@ const EMPTY_PARTITION = (): number => 0;
 export class StageCache {
   readonly #stages = new Map<string, Promise<Stage> | Stage>();
   readonly #outputs = new Map<string, MapOutputs>();
+  readonly #modules = new Map<string, ModuleMap>();
 
   /** Forgets what was made of a blob. */
   drop(hash: string): void {
@@ -65,10 +71,11 @@ export class StageCache {
   stage(hash: string, env: TaskEnvironment): Promise<Stage> | Stage {
     const known = this.#stages.get(hash);
     if (known !== undefined) return known;
-    const loading = deserializeGraph(
-      blobOf(env, hash),
-      executorRevivers((h) => blobOf(env, h)),
-    ).then((value) => {
+    const { header, graph } = readHeader(blobOf(env, hash));
+    const modules =
+      header.modules === undefined || env.ownFiles || env.allowed !== undefined ? undefined : this.#modulesOf(header.application, header.modules, env);
+    const revivers = executorRevivers((h) => blobOf(env, h));
+    const loading = deserializeGraph(graph, revivers, { ...(modules === undefined ? {} : { modules }), allowed: env.allowed }).then((value) => {
       const plan = value as StagePlan;
       const stage: Stage = {
         plan,
@@ -81,6 +88,16 @@ export class StageCache {
     this.#stages.set(hash, loading);
     loading.catch(() => this.#stages.delete(hash));
     return loading;
+  }
+
+  #modulesOf(application: string, hash: string, env: TaskEnvironment): ModuleMap {
+    const key = `${application} ${hash}`;
+    let modules = this.#modules.get(key);
+    if (modules === undefined) {
+      modules = installModules(blobOf(env, hash), join(applicationDirectory(env.localDir, application), 'modules'));
+      this.#modules.set(key, modules);
+    }
+    return modules;
   }
 
   outputs(hash: string, env: TaskEnvironment): MapOutputs {

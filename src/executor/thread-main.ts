@@ -19,9 +19,9 @@ installForExecutor();
 const blobs = new Map<string, Uint8Array>();
 const blocks = new ThreadBlocks((id, bytes) => send({ block: { id, bytes } }));
 const cache = new StageCache();
-const { executorId, localDir, machine, location, tls } = options;
+const { executorId, localDir, machine, location, tls, ownFiles, allowed } = options;
 const client = new BlockClient(tls === undefined ? {} : { tls });
-const environment = { executorId, localDir, machine, location, client, blobs, blocks };
+const environment = { executorId, localDir, machine, location, client, ownFiles, allowed, blobs, blocks };
 const queue: ThreadTask[] = [];
 let running = false;
 

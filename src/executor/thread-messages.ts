@@ -1,3 +1,4 @@
+import type { AllowedModules } from '../closure/index.ts';
 import type { WireError } from '../core/errors.ts';
 import type { BlockLocation, BlockTls } from '../shuffle/block-location.ts';
 
@@ -9,6 +10,8 @@ export interface ThreadOptions {
   /** The block server of this process, if it has one. */
   readonly location: BlockLocation | undefined;
   readonly tls: BlockTls | undefined;
+  readonly ownFiles: boolean;
+  readonly allowed: AllowedModules;
 }
 
 /**

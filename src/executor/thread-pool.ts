@@ -7,6 +7,7 @@ import { rm } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
+import type { AllowedModules } from '../closure/index.ts';
 import type { Clock, Timer } from '../core/clock.ts';
 import { systemClock } from '../core/clock.ts';
 import { errorFromWire, type SparkProxyError } from '../core/errors.ts';
@@ -33,6 +34,10 @@ export interface ThreadPoolOptions extends Partial<ThreadLimits> {
   /** The block server that gives this executor's shuffle files to other machines. */
   readonly location?: BlockLocation | undefined;
   readonly tls?: BlockTls | undefined;
+  /** The programs of its tasks were loaded on this machine: their modules are at their own paths. @defaultValue false */
+  readonly ownFiles?: boolean;
+  /** Modules whose functions tasks may use. @defaultValue everything, also functions that travel as code */
+  readonly allowed?: AllowedModules;
   /** @defaultValue systemClock */
   readonly clock?: Clock;
 }
@@ -102,7 +107,16 @@ export class ThreadPool {
   #meanMs = 100;
 
   constructor(options: ThreadPoolOptions) {
-    this.#options = { queueDepth: 16, machine: hostname(), location: undefined, tls: undefined, clock: systemClock, ...options };
+    this.#options = {
+      queueDepth: 16,
+      machine: hostname(),
+      location: undefined,
+      tls: undefined,
+      ownFiles: false,
+      allowed: undefined,
+      clock: systemClock,
+      ...options,
+    };
     this.#limits = { ...NO_LIMITS, ...limitsIn(options) };
     this.#memory = new MemoryWatch(this.#limits, {
       clock: this.#options.clock,
@@ -275,8 +289,8 @@ export class ThreadPool {
   }
 
   #start(): Thread {
-    const { executorId, localDir, machine, location, tls } = this.#options;
-    const options: ThreadOptions = { executorId, localDir, machine, location, tls };
+    const { executorId, localDir, machine, location, tls, ownFiles, allowed } = this.#options;
+    const options: ThreadOptions = { executorId, localDir, machine, location, tls, ownFiles, allowed };
     const worker = new Worker(new URL(`./thread-main${extname(import.meta.url)}`, import.meta.url), {
       workerData: options,
       name: `spark-proxy-${executorId}`,

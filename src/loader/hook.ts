@@ -8,6 +8,7 @@ import { applyEditors } from './edit.ts';
 import { LoaderErrors } from './errors.ts';
 import { detectFormat, packageType } from './format.ts';
 import type { ModuleFormat } from './format.ts';
+import { givenResolution, recordResolution } from './resolutions.ts';
 import { stripTypes } from './typescript.ts';
 
 /** Kept on globalThis, so that two copies of this package (a checkout and its dist) share one hook. */
@@ -52,6 +53,12 @@ export function loadCount(): number | undefined {
 let busy = false;
 
 const resolve: ResolveHookSync = (specifier, context, next) => {
+  const found = find(givenResolution(context.parentURL, specifier) ?? specifier, context, next);
+  if (!busy) recordResolution(context.parentURL, specifier, found.url);
+  return found;
+};
+
+const find: ResolveHookSync = (specifier, context, next) => {
   try {
     return next(specifier, context);
   } catch (error) {

@@ -26,6 +26,8 @@ export interface DagSchedulerOptions {
   /** Asked each time: both may be changed while jobs run. */
   readonly maxResultBytes: () => number;
   readonly taskTimeoutMs: () => number;
+  /** Files and directories that travel with functions. */
+  readonly code?: () => readonly string[];
   /** Where other machines get the shuffle files that tasks inside have written; undefined: nowhere. */
   readonly inside?: () => BlockLocation | undefined;
   /** Accumulator updates of a successful partition. */
@@ -210,8 +212,10 @@ export class DAGScheduler implements TaskSchedulerListener {
   #makeTasks(stage: Stage, missing: readonly number[], properties: Readonly<Record<string, string>>): Task[] {
     const { application, blobs, blocks } = this.#options;
     const nodes = stageNodes(stage.node);
-    const { bytes, broadcasts } = encodeStage(application, nodes, stage.kind === 'map' ? shuffleSink(stage.shuffle) : stage.sink);
+    const sink = stage.kind === 'map' ? shuffleSink(stage.shuffle) : stage.sink;
+    const { bytes, broadcasts, modules } = encodeStage(application, nodes, sink, this.#options.code?.());
     const held: string[] = [blobs.put(bytes)];
+    if (modules !== undefined) held.push(blobs.put(modules.bytes, modules.hash));
     for (const broadcast of broadcasts) held.push(blobs.put(broadcast.bytes, broadcast.hash));
     const stageCommons = [...held];
     const outputs = new Map<number, string>();

@@ -3,7 +3,7 @@ import { availableParallelism, hostname } from 'node:os';
 import { SERIALIZE } from '../closure/contract.ts';
 import { systemClock } from '../core/clock.ts';
 import { watchConfiguration, type ConfigurationWatch } from '../core/config-live.ts';
-import { loadConfiguration, type Configuration } from '../core/config.ts';
+import { listOf, loadConfiguration, type Configuration } from '../core/config.ts';
 import { EventBus } from '../core/events.ts';
 import { newId } from '../core/ids.ts';
 import { createLogger } from '../core/logger.ts';
@@ -67,6 +67,7 @@ export class SparkContext implements RddContext {
     this.#localDir = makeTemporaryDirectory(configuration.get('spark.local.dir'), 'spark-proxy');
     const pool = new ThreadPool({
       executorId: DRIVER_EXECUTOR,
+      ownFiles: true,
       localDir: this.#localDir,
       threads,
       ...limitsOf(configuration),
@@ -86,6 +87,7 @@ export class SparkContext implements RddContext {
       clock: systemClock,
       maxStageAttempts: configuration.get('spark.stage.maxConsecutiveAttempts'),
       maxResultBytes: () => configuration.get('spark.driver.maxResultSize'),
+      code: () => listOf(configuration.get('application.code')),
       inside: () => this.#blockServer?.location,
       taskTimeoutMs: () => configuration.get('task.timeout'),
       mergeAccumulators: (updates) => {

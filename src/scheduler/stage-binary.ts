@@ -1,10 +1,14 @@
 /** From a stage's RDD graph to what travels: the stage binary shared by its tasks, and each task's own payload. */
 import { ClosureErrors } from '../closure/errors.ts';
-import { serializeGraph } from '../closure/index.ts';
+import type { SerializedGraph } from '../closure/contract.ts';
+import { collectModules, serializeGraph } from '../closure/index.ts';
+import { contentHash } from '../core/ids.ts';
 import { SparkProxyError } from '../core/errors.ts';
 import type { PlanNode, Sink, StagePlan, TaskPayload } from '../executor/plan.ts';
+import { withHeader } from '../executor/stage-header.ts';
 import { blockId } from '../executor/task-runtime.ts';
 import { packValue } from '../protocol/columns.ts';
+import type { Blob } from '../protocol/task.ts';
 import type { RddNode, ShuffleDependency } from '../rdd/node.ts';
 import { collectBroadcasts, type Broadcast } from '../storage/broadcast.ts';
 
@@ -35,7 +39,12 @@ export function stageShuffles(nodes: readonly RddNode[]): ShuffleDependency[] {
 }
 
 /** @throws SP_CLOSURE_NOT_SERIALIZABLE with a path that begins at the operator: `function f of map at words.ts:12 -> cfg` */
-export function encodeStage(application: string, nodes: readonly RddNode[], sink: Sink): { bytes: Uint8Array; broadcasts: ReadonlySet<Broadcast<unknown>> } {
+export function encodeStage(
+  application: string,
+  nodes: readonly RddNode[],
+  sink: Sink,
+  code: readonly string[] = [],
+): { bytes: Uint8Array; broadcasts: ReadonlySet<Broadcast<unknown>>; modules: Blob | undefined } {
   const index = new Map(nodes.map((node, i) => [node, i]));
   const planNodes = nodes.map((node): PlanNode => {
     const parents = node.parents.map((parent) => index.get(parent) as number);
@@ -43,10 +52,12 @@ export function encodeStage(application: string, nodes: readonly RddNode[], sink
   });
   const plan: StagePlan = { application, nodes: planNodes, sink };
   const { result, broadcasts } = collectBroadcasts(() => serializePlan(plan, nodes));
-  return { bytes: result.bytes, broadcasts };
+  const bundle = collectModules(result.imports, code);
+  const modules = bundle === undefined ? undefined : { hash: contentHash(bundle), bytes: bundle };
+  return { bytes: withHeader({ application, modules: modules?.hash }, result.bytes), broadcasts, modules };
 }
 
-function serializePlan(plan: StagePlan, nodes: readonly RddNode[]): { readonly bytes: Uint8Array } {
+function serializePlan(plan: StagePlan, nodes: readonly RddNode[]): SerializedGraph {
   try {
     return serializeGraph(plan);
   } catch (error) {

@@ -86,8 +86,8 @@ describe('limits', () => {
 
   test('bytes and elements are limited', async () => {
     const { bytes } = serializeGraph([1, 2, 3]);
-    await expect(deserializeGraph(bytes, {}, { maxBytes: 8, maxElements: 100 })).rejects.toMatchObject({ code: 'SP_CLOSURE_LIMIT' });
-    await expect(deserializeGraph(bytes, {}, { maxBytes: 1000, maxElements: 5 })).rejects.toMatchObject({ code: 'SP_CLOSURE_LIMIT' });
+    await expect(deserializeGraph(bytes, {}, { limits: { maxBytes: 8, maxElements: 100 } })).rejects.toMatchObject({ code: 'SP_CLOSURE_LIMIT' });
+    await expect(deserializeGraph(bytes, {}, { limits: { maxBytes: 1000, maxElements: 5 } })).rejects.toMatchObject({ code: 'SP_CLOSURE_LIMIT' });
   });
 
   test('another version is refused by name', async () => {

@@ -1,0 +1,60 @@
+/**
+ * What imports led to: recorded while a program loads, so that its modules can travel with their functions, and given on the
+ * other side, where the modules have come from elsewhere.
+ */
+import { fileURLToPath } from 'node:url';
+
+interface Resolutions {
+  /** Module URL -> specifier as written -> URL of the module it names. */
+  readonly recorded: Map<string, Map<string, string>>;
+  readonly given: Map<string, ReadonlyMap<string, string>>;
+}
+
+const globals = globalThis as { [key: symbol]: Resolutions | undefined };
+const STATE = Symbol.for('spark-proxy.resolutions');
+/** Shared by copies of this package, as the hook is. */
+const state = (globals[STATE] ??= { recorded: new Map(), given: new Map() });
+
+const OWN = new URL('../../', import.meta.url).href;
+const OWN_CODE = [new URL('../', import.meta.url).href, `${OWN}dist/`, `${OWN}node_modules/`];
+
+/** True for the modules of this package and what it brought along: they are on every side. */
+export function isOwnModule(url: string): boolean {
+  return OWN_CODE.some((prefix) => url.startsWith(prefix));
+}
+
+export function recordResolution(parent: string | undefined, specifier: string, url: string): void {
+  if (parent === undefined || !parent.startsWith('file:') || isOwnModule(parent)) return;
+  let of = state.recorded.get(parent);
+  if (of === undefined) state.recorded.set(parent, (of = new Map()));
+  of.set(specifier, url);
+}
+
+export function recordedResolutions(parent: string): ReadonlyMap<string, string> {
+  return state.recorded.get(parent) ?? NONE;
+}
+
+const NONE: ReadonlyMap<string, string> = new Map();
+
+/** From now on these imports of `parent` name these modules. */
+export function giveResolutions(parent: string, resolutions: ReadonlyMap<string, string>): void {
+  state.given.set(parent, new Map([...(state.given.get(parent) ?? []), ...resolutions]));
+}
+
+export function givenResolution(parent: string | undefined, specifier: string): string | undefined {
+  return parent === undefined ? undefined : state.given.get(parent)?.get(specifier);
+}
+
+/** `own:<path>` for a module of this package, so that the other side uses its own. */
+export function toOwnName(url: string): string | undefined {
+  return isOwnModule(url) ? `own:${url.slice(OWN.length)}` : undefined;
+}
+
+/** The URL here of a name that `toOwnName` gave on the other side: sources there may be built code here. */
+export function fromOwnName(name: string, exists: (path: string) => boolean): string {
+  const path = name.slice('own:'.length);
+  const built = path.replace(/^src\//, 'dist/').replace(/\.ts$/, '.js');
+  const source = path.replace(/^dist\//, 'src/').replace(/\.js$/, '.ts');
+  const here = [path, built, source].map((one) => new URL(one, OWN).href).find((url) => url.startsWith(OWN) && exists(fileURLToPath(url)));
+  return here ?? new URL(path, OWN).href;
+}
