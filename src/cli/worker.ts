@@ -1,7 +1,7 @@
 import { hostname } from 'node:os';
 import { VERSIONS_LABEL } from '../apache-spark/index.ts';
 import { watchConfiguration } from '../core/config-live.ts';
-import { listOf, loadConfiguration, withoutPassword, type Configuration } from '../core/config.ts';
+import { loadConfiguration, withoutPassword, type Configuration } from '../core/config.ts';
 import { printable, SparkProxyError } from '../core/errors.ts';
 import { newId } from '../core/ids.ts';
 import { createLogger, setLogLevel } from '../core/logger.ts';
@@ -17,6 +17,7 @@ import { reachableHost } from '../transports/reachable.ts';
 import { createWorkerHost } from '../worker/host.ts';
 import { CLI_ERRORS } from './errors.ts';
 import { parseOptions, parseSettings, type Command } from './command.ts';
+import { parseAllow } from './worker-allow.ts';
 import { createConfiguredSparkRunner } from './worker-spark.ts';
 
 const logger = createLogger('worker');
@@ -118,6 +119,7 @@ Examples:
     const url = transportUrlOf(configuration);
     if (url === undefined) throw CLI_ERRORS.USAGE({ command: 'worker', reason: 'no --url is given, and neither transport.url nor redis.host is set' });
     const labels = parseLabels(configuration.get('worker.labels'));
+    const allow = parseAllow(configuration.get('worker.allow'));
 
     const owned = values.owned === true;
     const stop = new StopRequest(owned);
@@ -130,28 +132,24 @@ Examples:
       if (transport === undefined) return 0;
       const registry = createRegisterCenter(transport, { beatMs: configuration.get('registry.beat'), ttlMs: configuration.get('registry.ttl') });
       const machine = configuration.get('worker.host') ?? hostname();
-      mayListen('the block server', configuration.get('worker.host') ?? reachableHost(url), configuration);
+      const address = configuration.get('worker.host') ?? reachableHost(url);
+      mayListen('the block server', address, configuration);
       blocks = await startBlockServer({
         directory: localDir,
-        host: configuration.get('worker.host') ?? reachableHost(url),
+        host: address,
         port: configuration.get('spark.blockManager.port'),
         machine,
       });
       const runner = new ThreadPool({
         machine,
-        ...(configuration.get('worker.allow') === '*' ? {} : { allowed: listOf(configuration.get('worker.allow')) }),
+        allowed: allow.modules,
         location: blocks.location,
         executorId: id,
         localDir,
         threads: slots,
         ...limitsOf(configuration),
       });
-      const spark = await createConfiguredSparkRunner(configuration, {
-        id,
-        slots,
-        host: configuration.get('worker.host') ?? reachableHost(url),
-        directory: localDir,
-      });
+      const spark = allow.kinds.has('spark') ? await createConfiguredSparkRunner(configuration, { id, slots, host: address, directory: localDir }) : undefined;
       if (spark !== undefined) {
         labels[VERSIONS_LABEL] = spark.label;
         await registry.watch('application', (event) => spark.applicationEvent(event));
@@ -164,7 +162,7 @@ Examples:
       const host = await createWorkerHost({
         transport,
         registry,
-        runners: spark === undefined ? [runner] : [runner, spark],
+        runners: [runner, ...(spark === undefined ? [] : [spark])].filter(({ kind }) => allow.kinds.has(kind)),
         host: machine,
         slots,
         id,

@@ -65,14 +65,15 @@ function compile(template: Template, url: string, name: string): Factory {
   const body = `${prefix}${code}${close},__sp_v=>{${bind.join('')}}]${args ? '}).apply(this,__sp_g.args)' : ''}${dead}`;
   const options = { filename: url === '' ? NO_FILE : url, lineOffset: template.line, columnOffset: template.column - prefix.length };
   try {
-    return vm.compileFunction(
-      body,
-      ['__sp_g', IMPORT_META],
-      /\bimport\s*\(/.test(code) ? { ...options, importModuleDynamically: loader() } : options,
-    ) as Factory;
+    return vm.compileFunction(body, ['__sp_g', IMPORT_META], importsLater(template) ? { ...options, importModuleDynamically: loader() } : options) as Factory;
   } catch (error) {
     throw ClosureErrors.COMPILE({ url: options.filename, reason: (error as Error).message }, error);
   }
+}
+
+/** True when the function may import modules as it runs. */
+export function importsLater({ code }: Template): boolean {
+  return /\bimport\s*\(/.test(code);
 }
 
 /**

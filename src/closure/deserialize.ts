@@ -38,7 +38,7 @@ export async function deserializeGraph(bytes: Uint8Array, revivers: Revivers = {
     ),
   );
   try {
-    return new Reader(graph, modules, revivers).read();
+    return new Reader(graph, modules, revivers, here).read();
   } catch (error) {
     if (SparkProxyError.is(error)) throw error;
     throw ClosureErrors.FORMAT({ reason: error instanceof Error ? error.message : String(error) }, error);

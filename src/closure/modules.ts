@@ -8,6 +8,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { threadId } from 'node:worker_threads';
 import { loadCount } from '../loader/hook.ts';
 import { fromOwnName, giveResolutions, isOwnModule, recordedResolutions, toOwnName } from '../loader/resolutions.ts';
+import { compilerOptionsFor, type CompilerOptions } from '../loader/tsconfig.ts';
 import { ClosureErrors } from './errors.ts';
 import type { ImportedModule } from './contract.ts';
 
@@ -19,6 +20,8 @@ interface Table {
   readonly files: readonly (readonly [url: string, size: number])[];
   /** Imports: of module, specifier as written, URL there or `own:` name. */
   readonly imports: readonly (readonly [parent: string, specifier: string, target: string])[];
+  /** Folders of TypeScript modules, and what their tsconfig.json says. */
+  readonly options: readonly (readonly [folder: string, options: CompilerOptions])[];
 }
 
 /** Bytes of files as they were when first asked for: what has been loaded does not change either. */
@@ -101,12 +104,24 @@ function collect(imports: readonly ImportedModule[], more: readonly string[]): U
   for (const path of more.flatMap((one) => filesBelow(resolve(one)))) add(path);
   if (found.size === 0) return undefined;
   const files = [...found.keys()].sort();
-  const table: Table = { files: files.map((url) => [url, (found.get(url) as Uint8Array).byteLength]), imports: edges.sort() };
+  const table: Table = {
+    files: files.map((url) => [url, (found.get(url) as Uint8Array).byteLength]),
+    imports: edges.sort(),
+    options: optionsOf(files),
+  };
   const header = Buffer.from(JSON.stringify(table));
   const length = Buffer.alloc(4);
   length.writeUInt32BE(header.length);
   return Buffer.concat([length, header, ...files.map((url) => found.get(url) as Uint8Array)]);
 }
+
+/** How the TypeScript among these files is compiled where it is; `extends` may lead anywhere, so the outcome travels. */
+function optionsOf(files: readonly string[]): Table['options'] {
+  const folders = new Set(files.filter((url) => TYPESCRIPT.test(url)).map((url) => dirname(fileURLToPath(url))));
+  return [...folders].map((folder) => [pathToFileURL(folder).href, compilerOptionsFor(folder)]);
+}
+
+const TYPESCRIPT = /\.(?:[cm]?ts|tsx|jsx)$/;
 
 /** The URL here of a module of the program that was loaded elsewhere. */
 export type ModuleMap = (url: string) => string;
@@ -129,12 +144,11 @@ export function installModules(bundle: Uint8Array, directory: string): ModuleMap
   };
   for (const [url, content] of files) {
     const path = fileURLToPath(map(url));
-    if (isSame(path, content)) continue;
-    mkdirSync(dirname(path), { recursive: true });
-    // Several threads may be doing the same: each file appears whole.
-    const temporary = `${path}.${process.pid}-${threadId}.tmp`;
-    writeFileSync(temporary, content);
-    renameSync(temporary, path);
+    if (!isSame(path, content)) writeWhole(path, content);
+  }
+  for (const [folder, compilerOptions] of table.options) {
+    const path = join(fileURLToPath(map(folder)), 'tsconfig.json');
+    if (!existsSync(path)) writeWhole(path, JSON.stringify({ compilerOptions }));
   }
   const byParent = new Map<string, Map<string, string>>();
   for (const [parent, specifier, target] of table.imports) {
@@ -147,6 +161,14 @@ export function installModules(bundle: Uint8Array, directory: string): ModuleMap
   return map;
 }
 
+/** Several threads may be doing the same: each file appears whole. */
+function writeWhole(path: string, content: Uint8Array | string): void {
+  mkdirSync(dirname(path), { recursive: true });
+  const temporary = `${path}.${process.pid}-${threadId}.tmp`;
+  writeFileSync(temporary, content);
+  renameSync(temporary, path);
+}
+
 function isSame(path: string, content: Uint8Array): boolean {
   try {
     return statSync(path).size === content.byteLength && Buffer.from(content.buffer, content.byteOffset, content.byteLength).equals(readFileSync(path));
@@ -155,15 +177,26 @@ function isSame(path: string, content: Uint8Array): boolean {
   }
 }
 
+function checkTable(table: Table): Table {
+  const rows = (value: unknown, shape: readonly string[]): boolean =>
+    Array.isArray(value) && value.every((row) => Array.isArray(row) && row.length === shape.length && shape.every((type, i) => typeof row[i] === type));
+  if (!rows(table.files, ['string', 'number']) || !rows(table.imports, ['string', 'string', 'string']) || !rows(table.options, ['string', 'object']))
+    throw new TypeError('its table is malformed');
+  // Throws when it names no file.
+  for (const [url] of [...table.files, ...table.options]) fileURLToPath(url);
+  return table;
+}
+
 function unpack(bundle: Uint8Array): { readonly table: Table; readonly files: ReadonlyMap<string, Uint8Array> } {
   const bytes = Buffer.from(bundle.buffer, bundle.byteOffset, bundle.byteLength);
   try {
     const end = 4 + bytes.readUInt32BE(0);
-    const table = JSON.parse(bytes.toString('utf8', 4, end)) as Table;
+    if (end > bytes.length) throw new RangeError('it is cut off');
+    const table = checkTable(JSON.parse(bytes.toString('utf8', 4, end)) as Table);
     const files = new Map<string, Uint8Array>();
     let at = end;
     for (const [url, size] of table.files) {
-      if (!url.startsWith('file:') || !Number.isSafeInteger(size) || size < 0 || at + size > bytes.length) throw new RangeError(url);
+      if (!Number.isSafeInteger(size) || size < 0 || at + size > bytes.length) throw new RangeError(`${url} is cut off`);
       files.set(url, bytes.subarray(at, at + size));
       at += size;
     }

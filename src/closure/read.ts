@@ -1,5 +1,6 @@
 import type { Revivers } from './contract.ts';
-import { close, compileTemplate, importMeta, requireOf } from './compile.ts';
+import { close, compileTemplate, importMeta, importsLater, requireOf } from './compile.ts';
+import type { ModuleMap } from './modules.ts';
 import { ClosureErrors } from './errors.ts';
 import { bigintOf, bytes, callable, index, list, malformed, strings, text, utf16 } from './wire-checks.ts';
 import { Integrity, Op, PropertyFlag, Tag } from './wire.ts';
@@ -34,15 +35,17 @@ export class Reader {
   readonly #graph: Graph;
   readonly #modules: ReadonlyMap<string, Record<string, unknown>>;
   readonly #revivers: Revivers;
+  readonly #here: ModuleMap;
   readonly #made: Made[];
   readonly #state: Uint8Array;
   /** Setters of captured bindings, by node. */
   readonly #binders = new Map<number, (values: readonly unknown[]) => void>();
 
-  constructor(graph: Graph, modules: ReadonlyMap<string, Record<string, unknown>>, revivers: Revivers) {
+  constructor(graph: Graph, modules: ReadonlyMap<string, Record<string, unknown>>, revivers: Revivers, here: ModuleMap) {
     this.#graph = graph;
     this.#modules = modules;
     this.#revivers = revivers;
+    this.#here = here;
     this.#made = new Array(graph.nodes.length);
     this.#state = new Uint8Array(graph.nodes.length);
   }
@@ -112,7 +115,7 @@ export class Reader {
       case Tag.cell:
         return { v: undefined };
       case Tag.require:
-        return requireOf(text(a));
+        return requireOf(this.#here(text(a)));
       case Tag.url:
         return new URL(text(a));
       case Tag.searchParams:
@@ -193,14 +196,15 @@ export class Reader {
     if (template === undefined) throw malformed('a function');
     const url = this.#graph.modules[template.module] as string;
     const label = typeof name === 'string' ? name : '';
-    const factory = compileTemplate(template, url, label);
+    // Traces name the file of the program; what is found relative to it is found where it is here.
+    const factory = compileTemplate(template, importsLater(template) ? this.#here(url) : url, label);
     const early = list(values)
       .slice(0, template.early)
       .map((value) => this.#ready(value));
     const receiver = this.#value(list(self)[0] ?? [Op.undefined]);
     const given = {
       early,
-      meta: template.meta ? importMeta(url) : undefined,
+      meta: template.meta ? importMeta(this.#here(url)) : undefined,
       home: template.home ? this.#value(home) : undefined,
       args: this.#arguments(args),
     };

@@ -128,9 +128,10 @@ function buildImported(): void {
   importedAt = now;
   imported = new Map();
   for (const module of runtime.modules) addImports(module);
-  for (const module of Object.values(cache)) {
+  // By their keys: what Node puts there for an imported JSON module has no file name.
+  for (const [filename, module] of Object.entries(cache)) {
     if (module === undefined || !module.loaded || !isReferable(module.exports)) continue;
-    const url = pathToFileURL(module.filename).href;
+    const url = pathToFileURL(filename).href;
     if (!isEntry(url)) addExports(module.exports as object, url, url);
   }
 }

@@ -126,7 +126,7 @@ export const CONFIG_KEYS = {
   'worker.allow': key(
     text,
     '*',
-    'Modules whose exported functions tasks may use, comma separated: `node:path`, `lodash`, /srv/tasks/sums.js, /srv/tasks/ and all below. No function travels as code then. `*`: everything.',
+    'What tasks may use, comma separated. Modules by name or path (`node:path`, `lodash`, /srv/tasks/sums.js, /srv/tasks/ and all below): functions that they export, and none that travels as code. `kind:js`, `kind:spark`: tasks of these kinds only. `*`: everything.',
   ),
   'worker.host': key(
     text,

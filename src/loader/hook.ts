@@ -53,7 +53,10 @@ export function loadCount(): number | undefined {
 let busy = false;
 
 const resolve: ResolveHookSync = (specifier, context, next) => {
-  const found = find(givenResolution(context.parentURL, specifier) ?? specifier, context, next);
+  const given = givenResolution(context.parentURL, specifier);
+  // Not asked of Node: require() knows no file: URLs.
+  if (given !== undefined) return { url: given, shortCircuit: true };
+  const found = find(specifier, context, next);
   if (!busy) recordResolution(context.parentURL, specifier, found.url);
   return found;
 };
