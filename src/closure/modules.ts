@@ -62,7 +62,7 @@ function filesBelow(path: string): string[] {
  */
 export function collectModules(imports: readonly ImportedModule[], more: readonly string[] = []): Uint8Array | undefined {
   if (imports.length === 0 && more.length === 0) return undefined;
-  const key = JSON.stringify([loadCount(), more, imports.map(({ specifier, parent }) => [specifier, parent]).sort()]);
+  const key = JSON.stringify([loadCount(), more, imports.map(({ specifier, parent }) => `${parent} ${specifier}`).sort()]);
   if (bundles.has(key)) return bundles.get(key);
   if (bundles.size > 256) bundles.clear();
   const bundle = collect(imports, more);
@@ -106,7 +106,7 @@ function collect(imports: readonly ImportedModule[], more: readonly string[]): U
   const files = [...found.keys()].sort();
   const table: Table = {
     files: files.map((url) => [url, (found.get(url) as Uint8Array).byteLength]),
-    imports: edges.sort(),
+    imports: edges.sort((a, b) => (a.join(' ') < b.join(' ') ? -1 : 1)),
     options: optionsOf(files),
   };
   const header = Buffer.from(JSON.stringify(table));

@@ -45,7 +45,7 @@ test('relative imports, index files and cycles are found again; each file is the
   });
   const g = await elsewhere(f as (x: number) => number);
   expect(g(3)).toBe(9);
-  const files = readdirSync(join(directory, 'here'), { recursive: true, encoding: 'utf8' }).filter((name) => /\.ts$/.test(name));
+  const files = readdirSync(join(directory, 'here'), { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts'));
   expect(files.map((name) => name.split('/').at(-1)).sort()).toEqual(['a.ts', 'b.ts']);
 });
 
