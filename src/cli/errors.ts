@@ -7,6 +7,11 @@ export const CLI_ERRORS = defineErrors('CLI', {
     '{program} ended with {code} and left no report',
     'name aspects by --aspects, by SPARK_PROXY_ASPECTS or under "spark-proxy" in package.json, and see what the program printed',
   ],
+  NO_DISPATCHER: [
+    'no dispatcher service leads at {url}',
+    'Start one: spark-proxy dispatcher --url ... (applications that dispatch for themselves answer no operators). During a takeover, ask again.',
+  ],
+  NO_ANSWER: ['{dispatcher} has not answered within {ms} ms', 'It may be stopped or overloaded: see its log.'],
   NO_SUCH_FILE: ['cannot run {file}: there is no such file', 'give the path of a TypeScript or JavaScript program'],
   NO_JAVA: [
     'Apache Spark needs Java {wanted} or newer; found: {found}',

@@ -9,6 +9,14 @@ import { explainCommand } from './explain.ts';
 import { programCommand } from './program.ts';
 import { keygenCommand } from './keygen.ts';
 import { packageCommand } from './package.ts';
+import { completionsCommand } from './completions.ts';
+import { drainCommand } from './drain.ts';
+import { hostsCommand } from './hosts.ts';
+import { killCommand } from './kill.ts';
+import { retryCommand } from './retry.ts';
+import { statusCommand } from './status.ts';
+import { tasksCommand } from './tasks.ts';
+import { topCommand } from './top.ts';
 import { runCommand } from './run.ts';
 import { submitCommand } from './submit.ts';
 import { workerCommand } from './worker.ts';
@@ -19,10 +27,18 @@ const COMMANDS: readonly Command[] = [
   programCommand,
   dispatcherCommand,
   workerCommand,
+  statusCommand,
+  hostsCommand,
+  tasksCommand,
+  killCommand,
+  drainCommand,
+  retryCommand,
+  topCommand,
   confCommand,
   packageCommand,
   explainCommand,
   keygenCommand,
+  completionsCommand(() => COMMANDS),
 ];
 
 function overview(): string {

@@ -1,0 +1,130 @@
+import { loadConfiguration, type Configuration } from '../core/config.ts';
+import { errorFromWire } from '../core/errors.ts';
+import { newId } from '../core/ids.ts';
+import { setLogLevel } from '../core/logger.ts';
+import { applicationsQueue } from '../dispatcher/gateway.ts';
+import { ADMIN_MESSAGE, decodeAdminReply, encodeAdminRequest, type AdminAnswer, type AdminAsk, type AdminQuestion } from '../protocol/admin.ts';
+import { envelopeFactory } from '../protocol/batch.ts';
+import { createRegisterCenter } from '../registry/index.ts';
+import { LeaderTracker, type Leader } from '../registry/leader.ts';
+import { connectTransport } from '../transports/index.ts';
+import { parseSettings } from './command.ts';
+import { CLI_ERRORS } from './errors.ts';
+
+/** Options of every command that asks a dispatcher. */
+export const ADMIN_OPTIONS = {
+  url: { type: 'string' },
+  json: { type: 'boolean' },
+  conf: { type: 'string', multiple: true },
+} as const;
+
+export const ADMIN_HELP = `      --url URL        where the dispatcher is found (transport.url)
+      --json           the answer as JSON, for programs
+      --conf KEY=VALUE any setting (see spark-proxy conf); may be repeated
+`;
+
+/** One try to connect, and the wait for an answer, milliseconds. */
+const CONNECT_MS = 3000;
+const ANSWER_MS = 10_000;
+
+export interface AdminClient {
+  readonly url: string;
+  /** @throws SP_CLI_NO_ANSWER, SP_CLI_NO_DISPATCHER, and what the dispatcher answers */
+  ask<Q extends AdminQuestion>(question: Q, ask: AdminAsk<Q>): Promise<AdminAnswer<Q>>;
+  close(): Promise<void>;
+}
+
+export interface AdminValues {
+  readonly url?: string | undefined;
+  readonly conf?: string[] | undefined;
+}
+
+function configurationOf(command: string, values: AdminValues): Configuration {
+  const flags = new Map(parseSettings(command, values.conf ?? []));
+  if (values.url !== undefined) flags.set('transport.url', values.url);
+  return loadConfiguration({ flags });
+}
+
+async function within<T>(ms: number, promise: Promise<T>, late: () => Error): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const timeout = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(late()), ms);
+  });
+  try {
+    return await Promise.race([promise, timeout]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Connects to the cluster as an operator. @throws SP_CLI_USAGE, SP_TRANSPORT_CONNECT_FAILED */
+export async function connectAdmin(command: string, values: AdminValues): Promise<AdminClient> {
+  const configuration = configurationOf(command, values);
+  setLogLevel(configuration.get('log.level'));
+  const url = configuration.get('transport.url');
+  if (url === undefined) throw CLI_ERRORS.USAGE({ command, reason: 'no --url is given, and transport.url is not set' });
+  const beatMs = configuration.get('registry.beat');
+  const transport = await connectTransport(url, { role: 'client', connectTimeoutMs: CONNECT_MS });
+  const registry = createRegisterCenter(transport, { beatMs, ttlMs: configuration.get('registry.ttl') });
+  const id = newId('operator');
+  const queue = `operator.${id}`;
+  const envelope = envelopeFactory(id, queue);
+  const waiting = new Map<string, { readonly resolve: (answer: unknown) => void; readonly reject: (error: Error) => void }>();
+  let seen: (leader: Leader) => void = () => undefined;
+  const leaders = new LeaderTracker({ onChange: (leader) => void (leader !== undefined && seen(leader)) });
+  let next = 0;
+
+  const leading = async (): Promise<Leader> => {
+    if (leaders.current !== undefined) return leaders.current;
+    const found = new Promise<Leader>((resolve) => (seen = resolve));
+    return within(Math.max(2 * beatMs, 2000), found, () => CLI_ERRORS.NO_DISPATCHER({ url: transport.url }));
+  };
+
+  try {
+    await transport.consume(queue, {}, (delivery) => {
+      delivery.ack();
+      if (delivery.envelope.type !== ADMIN_MESSAGE.reply) return;
+      const reply = decodeAdminReply(delivery.envelope.body);
+      const request = waiting.get(reply.id);
+      waiting.delete(reply.id);
+      if (reply.error === undefined) request?.resolve(reply.answer);
+      else request?.reject(errorFromWire(reply.error));
+    });
+    await registry.watch('dispatcher', (event) => leaders.handle(event));
+  } catch (error) {
+    await registry.close();
+    await transport.close();
+    throw error;
+  }
+
+  return {
+    url: transport.url,
+    async ask<Q extends AdminQuestion>(question: Q, ask: AdminAsk<Q>) {
+      const leader = await leading();
+      const request = String(next++);
+      const answered = new Promise<unknown>((resolve, reject) => waiting.set(request, { resolve, reject }));
+      await transport.send(applicationsQueue(leader.queue), envelope(ADMIN_MESSAGE.request, encodeAdminRequest(request, question, ask)));
+      // Checked by the version of the message; fields of a newer dispatcher are shown as they are.
+      return (await within(ANSWER_MS, answered, () => CLI_ERRORS.NO_ANSWER({ dispatcher: leader.id, ms: ANSWER_MS }))) as AdminAnswer<Q>;
+    },
+    async close() {
+      await transport.deleteQueue(queue).catch(() => undefined);
+      await registry.close();
+      await transport.close();
+    },
+  };
+}
+
+/** Asks one question. */
+export async function askOnce<Q extends AdminQuestion>(command: string, values: AdminValues, question: Q, ask: AdminAsk<Q>): Promise<AdminAnswer<Q>> {
+  const client = await connectAdmin(command, values);
+  try {
+    return await client.ask(question, ask);
+  } finally {
+    await client.close();
+  }
+}
+
+export function printJson(value: unknown): void {
+  process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+}
