@@ -25,6 +25,8 @@ export interface GatewayOptions {
    * rather than run again. Milliseconds. @defaultValue beatMs
    */
   readonly recoveryMs?: number;
+  /** While no worker is there at all it waits on, for up to so long: they may be connecting. Milliseconds. @defaultValue 5000 */
+  readonly noWorkersMs?: number;
   /** An attached application that the register center does not know for so long is detached, milliseconds. @defaultValue 10 beats */
   readonly absentMs?: number;
   readonly onHigherTerm?: (term: number) => void;
@@ -87,9 +89,15 @@ export class Gateway {
   }
 
   async open(): Promise<void> {
-    const { transport, registry, recoveryMs = this.#beatMs } = this.#options;
+    const { transport, registry, dispatcher, recoveryMs = this.#beatMs, noWorkersMs = 5000 } = this.#options;
     this.#ends.push(() => this.#courier.close());
-    const recovery = this.#clock.after(recoveryMs, () => this.#recovered(), { background: true });
+    const began = this.#clock.now();
+    const recovery = this.#clock.every(Math.min(recoveryMs, 100), () => {
+      const passed = this.#clock.now() - began;
+      if (passed < recoveryMs || (passed < noWorkersMs && dispatcher.capacity().workers === 0)) return;
+      recovery.cancel();
+      this.#recovered();
+    });
     this.#ends.push(() => recovery.cancel());
     const beating = this.#clock.every(this.#beatMs, () => this.#beat());
     this.#ends.push(() => beating.cancel());

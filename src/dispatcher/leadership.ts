@@ -30,9 +30,9 @@ const SINCE = 'since';
 
 /**
  * Who leads? Nobody votes: the register center keeps no state that could be compared and set. Instead terms only grow, and
- * everyone (workers, applications, dispatchers) follows the highest leader they have ever seen, by term and then by id, and
- * refuses the others. A leader that sees or is told of a higher one steps down; one that was stopped and wakes up finds that
- * nobody listens. Two that take the lead at once differ by id, and one of them steps down. Effects are committed by the
+ * everyone (workers, applications, dispatchers) follows the leader of the highest term they have ever seen, and refuses the
+ * others. A leader that sees or is told of one steps down; one that was stopped and wakes up finds that nobody listens. Two
+ * that take the same term are told so by those who saw the other first, and the next term is had by one. Effects are committed by the
  * application that owns the task, once, so even while two believe that they lead nothing is done twice.
  *
  * When nobody leads, the one that has stood by for longest takes the lead at once, each other one two beats later than the
@@ -46,6 +46,7 @@ export class Leadership {
   readonly #standbys = new Map<string, number>();
   #standing: Announcement | undefined;
   #leading: string | undefined;
+  #leadingTerm = 0;
   #term: number;
   #vacantAt: number;
   #moving: Promise<void> = Promise.resolve();
@@ -60,6 +61,7 @@ export class Leadership {
     this.#vacantAt = options.clock.now() + 2 * options.beatMs;
     this.#leaders = new LeaderTracker({
       onChange: (leader) => this.#leaderChanged(leader),
+      tiesById: true,
       onOutranked: (_stale, highest) => (this.#term = Math.max(this.#term, highest)),
     });
   }
@@ -104,9 +106,11 @@ export class Leadership {
 
   /** Told by a worker or application that has seen a leader of a higher term. */
   higherTerm(term: number): void {
-    if (term <= this.#term || term > MAX_TERM) return;
+    if (term < this.#term || term > MAX_TERM) return;
     this.#term = term;
-    if (this.#leading === undefined) return;
+    // The same term: another had it before.
+    if (this.#leading === undefined || term < this.#leadingTerm) return;
+    this.#leadingTerm = Number.POSITIVE_INFINITY;
     this.#options.logger.warn('a higher term is known: this dispatcher steps down', { term });
     this.#move(() => this.#retire());
     // With the queues in this process nobody else can lead.
@@ -162,6 +166,7 @@ export class Leadership {
     const term = this.term + 1;
     this.#term = term;
     this.#leading = leaderId(this.#options.id, term);
+    this.#leadingTerm = term;
     try {
       await this.#options.lead(term);
     } catch (error) {

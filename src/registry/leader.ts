@@ -20,19 +20,19 @@ export function leaderOf({ kind, id, queue, labels }: Registration): Leader | un
   return Number.isSafeInteger(term) && term > 0 && term <= MAX_TERM ? { id, queue, term } : undefined;
 }
 
-/** Leaders are ranked by term, then by id: of two that took the same term at the same time, everyone follows the same one. */
-export function outranks(a: Leader, b: Leader): boolean {
-  return a.term !== b.term ? a.term > b.term : a.id > b.id;
-}
-
 /** Former leaders remembered, so that their late frames are known. */
 const MAX_DEPOSED = 256;
 
 export interface LeaderChanges {
   /** There is a new leader, or none (yet). */
   onChange(leader: Leader | undefined): void;
-  /** One that claims to lead under a term lower than `highest` must be told. */
+  /** One that claims to lead under a term that is not above `highest` must be told. */
   onOutranked?(stale: Leader, highest: number): void;
+  /**
+   * Of two that claim the same term: followers refuse both but the one they saw first, so each of the two is told, steps
+   * down, and whoever leads next has a term of its own. Dispatchers among themselves go by id, and one goes on. @defaultValue false
+   */
+  readonly tiesById?: boolean;
 }
 
 /**
@@ -81,7 +81,7 @@ export class LeaderTracker {
 
   #claimed(leader: Leader): void {
     const highest = this.#highest;
-    if (highest !== undefined && highest.id !== leader.id && !outranks(leader, highest)) {
+    if (highest !== undefined && highest.id !== leader.id && !this.#outranks(leader, highest)) {
       this.#depose(leader.id);
       this.#changes.onOutranked?.(leader, highest.term);
       return;
@@ -91,6 +91,10 @@ export class LeaderTracker {
     this.#highest = leader;
     this.#current = leader;
     this.#changes.onChange(leader);
+  }
+
+  #outranks(a: Leader, b: Leader): boolean {
+    return a.term > b.term || (a.term === b.term && this.#changes.tiesById === true && a.id > b.id);
   }
 
   #depose(id: string): void {
