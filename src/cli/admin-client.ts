@@ -7,7 +7,7 @@ import { ADMIN_MESSAGE, decodeAdminReply, encodeAdminRequest, type AdminAnswer, 
 import { envelopeFactory } from '../protocol/batch.ts';
 import { createRegisterCenter } from '../registry/index.ts';
 import { LeaderTracker, type Leader } from '../registry/leader.ts';
-import { connectTransport } from '../transports/index.ts';
+import { connectTransport, transportOptionsOf, transportUrlOf } from '../transports/index.ts';
 import { parseSettings } from './command.ts';
 import { CLI_ERRORS } from './errors.ts';
 
@@ -61,10 +61,10 @@ async function within<T>(ms: number, promise: Promise<T>, late: () => Error): Pr
 export async function connectAdmin(command: string, values: AdminValues): Promise<AdminClient> {
   const configuration = configurationOf(command, values);
   setLogLevel(configuration.get('log.level'));
-  const url = configuration.get('transport.url');
-  if (url === undefined) throw CLI_ERRORS.USAGE({ command, reason: 'no --url is given, and transport.url is not set' });
+  const url = transportUrlOf(configuration);
+  if (url === undefined) throw CLI_ERRORS.USAGE({ command, reason: 'no --url is given, and neither transport.url nor redis.host is set' });
   const beatMs = configuration.get('registry.beat');
-  const transport = await connectTransport(url, { role: 'client', connectTimeoutMs: CONNECT_MS });
+  const transport = await connectTransport(url, { ...transportOptionsOf(configuration), role: 'client', connectTimeoutMs: CONNECT_MS });
   const registry = createRegisterCenter(transport, { beatMs, ttlMs: configuration.get('registry.ttl') });
   const id = newId('operator');
   const queue = `operator.${id}`;
