@@ -5,7 +5,7 @@ import { createLogger, type Logger } from '../core/logger.ts';
 import { encodeFailure } from '../protocol/failure.ts';
 import type { ApplicationProfile, HeldLease, StageInfo } from '../protocol/application.ts';
 import { envelopeFactory } from '../protocol/batch.ts';
-import { decodeBlobMissing, decodeStatus, encodeDrain, MESSAGE, type LeasedTask } from '../protocol/messages.ts';
+import { decodeBlobMissing, decodeStatus, encodeDrain, MESSAGE, type LeasedStatus, type LeasedTask } from '../protocol/messages.ts';
 import { decodeHolding, decodeTerm, SERVICE_MESSAGE } from '../protocol/service-messages.ts';
 import type { Blob } from '../protocol/task.ts';
 import type { Load, RegisterCenter, Registration, RegistryEvent } from '../registry/contract.ts';
@@ -16,6 +16,7 @@ import type { DispatcherEffect, DispatcherEvent, DispatcherListener, ParkedTask,
 import { BlobStore } from './blobs.ts';
 import { dispatcherErrors } from './errors.ts';
 import type { ApplicationPort, LocalDispatcher, TaskObserver } from './local.ts';
+import { Newcomers } from './newcomers.ts';
 import type { DispatcherStateOptions } from './options.ts';
 import { Outbox } from './outbox.ts';
 import { DispatcherState } from './state.ts';
@@ -48,8 +49,6 @@ export interface DispatcherOptions extends Pick<
 const PREFETCH = 256;
 /** How long `close` waits for its last frames to be taken. */
 const CLOSE_MS = 1000;
-/** Workers that spoke before they were announced. */
-const MAX_HOLDING = 10_000;
 
 type Untimed<E> = E extends DispatcherEvent ? Omit<E, 'now'> : never;
 
@@ -78,8 +77,7 @@ class DispatcherService implements LocalDispatcher {
   readonly #blobs = new BlobStore();
   /** By worker id; kept for those that fell silent, until the register center says that they left. */
   readonly #registrations = new Map<string, Registration>();
-  /** What workers said that they hold before the register center spoke of them. */
-  readonly #holding = new Map<string, readonly HeldLease[]>();
+  readonly #newcomers = new Newcomers();
   /** Of a leader: what each worker said last. */
   readonly #loads = new Map<string, Load>();
   readonly #attached = new Map<string, DispatcherListener>();
@@ -295,7 +293,7 @@ class DispatcherService implements LocalDispatcher {
         this.#outbox.drop(event.id);
         const queue = this.#registrations.get(event.id)?.queue;
         this.#registrations.delete(event.id);
-        this.#holding.delete(event.id);
+        this.#newcomers.take(event.id);
         this.#loads.delete(event.id);
         // All leases on it have ended: what nobody reads must not stay with the broker.
         if (queue !== undefined && this.#open)
@@ -306,9 +304,10 @@ class DispatcherService implements LocalDispatcher {
   }
 
   #joined(worker: Registration, load: Load): void {
-    const holding = this.#holding.get(worker.id);
-    this.#holding.delete(worker.id);
+    const said = this.#newcomers.take(worker.id);
+    const holding = said?.holding;
     this.#handle(holding === undefined ? { type: 'workerJoined', worker, load } : { type: 'workerJoined', worker, load, holding });
+    if (said !== undefined) this.#statuses(worker.id, said.statuses);
   }
 
   /** A worker tells its new leader what it holds: at once after either hears of the other. */
@@ -318,10 +317,11 @@ class DispatcherService implements LocalDispatcher {
     if (registration !== undefined) {
       const load = this.#loads.get(workerId) ?? { running: holding.length, queued: 0, draining: false };
       this.#handle({ type: 'workerBeat', workerId, load, holding });
-    } else {
-      this.#holding.set(workerId, holding);
-      if (this.#holding.size > MAX_HOLDING) this.#holding.delete(this.#holding.keys().next().value as string);
-    }
+    } else this.#newcomers.hold(workerId, holding);
+  }
+
+  #statuses(workerId: string, statuses: readonly LeasedStatus[]): void {
+    for (const { application, epoch, update } of statuses) this.#handle({ type: 'status', workerId, application, epoch, update });
   }
 
   #receive(delivery: Delivery): void {
@@ -330,7 +330,9 @@ class DispatcherService implements LocalDispatcher {
     this.#depth++;
     try {
       if (envelope.type === MESSAGE.status) {
-        for (const { application, epoch, update } of decodeStatus(envelope.body)) this.#handle({ type: 'status', workerId, application, epoch, update });
+        const statuses = decodeStatus(envelope.body);
+        if (this.term > 0 && !this.#registrations.has(workerId)) this.#newcomers.say(workerId, statuses);
+        else this.#statuses(workerId, statuses);
       } else if (envelope.type === MESSAGE.blobMissing) {
         for (const hash of decodeBlobMissing(envelope.body)) this.#handle({ type: 'blobMissing', workerId, hash });
       } else if (envelope.type === SERVICE_MESSAGE.holding) {

@@ -91,8 +91,6 @@ class Worker implements WorkerHost {
   readonly #outbox: StatusOutbox;
   readonly #tasks: HeldTasks;
   readonly #leaders: LeaderTracker;
-  /** Queue of the leader it follows. */
-  #following: string | undefined;
   /** Dispatchers that led and are gone, and whose leases wait for the next. */
   readonly #orphaned = new Map<string, Timer>();
   readonly #ends: (() => unknown)[] = [];
@@ -163,6 +161,7 @@ class Worker implements WorkerHost {
         await registry.watch('dispatcher', (event) => {
           this.#leaders.handle(event);
           if (event.type === 'left') this.#dispatcherLeft(event.id);
+          else if (event.type === 'beat' && event.id === this.#leaders.current?.id) this.#outbox.leaderBeat();
         }),
       );
       this.#ends.push(() => this.#orphaned.forEach((timer) => timer.cancel()));
@@ -254,8 +253,7 @@ class Worker implements WorkerHost {
       this.#outbox.reroute(`dispatcher.${former}`, queue);
     }
     this.#orphaned.clear();
-    if (this.#following !== undefined) this.#outbox.reroute(this.#following, queue);
-    this.#following = queue;
+    this.#outbox.follow(queue);
     const leases = this.#tasks.reroute((sender) => this.#leaders.isDeposed(sender), id, queue);
     this.#outbox.say(queue, SERVICE_MESSAGE.holding, encodeHolding(leases));
   }

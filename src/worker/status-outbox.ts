@@ -14,6 +14,9 @@ export interface OutgoingStatus extends LeasedStatus {
 
 /** After a failed send. */
 const RETRY_MS = 500;
+/** Of what was said to a leader lately; both limits hold. */
+const MAX_SAID = 4096;
+const MAX_SAID_BYTES = 8_388_608;
 
 /**
  * What a worker says to dispatchers, once per turn of the event loop, in frames of at most 64 updates and 256 KiB.
@@ -29,6 +32,13 @@ export class StatusOutbox {
   /** Queues nobody reads at present: what is added for them is kept until it is rerouted or dropped. */
   readonly #held = new Set<string>();
   readonly #pending = new Set<Promise<void>>();
+  /** Queue of the leader that is followed. */
+  #leader: string | undefined;
+  /** How tasks ended, as the leader was told lately: should it be gone before it has read that, the next one is told. */
+  #said: OutgoingStatus[] = [];
+  #saidBytes = 0;
+  /** Of those: said before its last beat. */
+  #beforeBeat = 0;
   #scheduled = false;
   #retry: Timer | undefined;
   #closed = false;
@@ -59,6 +69,23 @@ export class StatusOutbox {
   /** Its reader has gone, another will take its place: what is said from now on is kept for that one. */
   hold(queue: string): void {
     this.#held.add(queue);
+  }
+
+  /** A leader has come: it is told what the one before it may not have read. */
+  follow(queue: string): void {
+    const former = this.#leader;
+    this.#leader = queue;
+    if (former === undefined || former === queue) return;
+    const again = this.#said.map((status) => ({ ...status, onTaken: undefined }));
+    this.#forgetSaid(this.#said.length);
+    this.#updates.set(former, [...again, ...(this.#updates.get(former) ?? [])]);
+    this.reroute(former, queue);
+  }
+
+  /** The leader beats: what it was told before its last beat it has read. */
+  leaderBeat(): void {
+    this.#forgetSaid(this.#beforeBeat);
+    this.#beforeBeat = this.#said.length;
   }
 
   /** What waits for `from` goes to `to`. */
@@ -108,6 +135,7 @@ export class StatusOutbox {
     this.#retry?.cancel();
     this.#updates.clear();
     this.#missing.clear();
+    this.#said = [];
   }
 
   #flush(): void {
@@ -135,6 +163,7 @@ export class StatusOutbox {
 
   #sendUpdates(queue: string, statuses: readonly OutgoingStatus[]): void {
     const taken = (): void => {
+      if (queue === this.#leader) this.#remember(statuses);
       for (const status of statuses) status.onTaken?.();
     };
     this.#write(queue, MESSAGE.status, encodeStatus(statuses), taken, (cause) => {
@@ -142,6 +171,24 @@ export class StatusOutbox {
       if (statuses.length > 1) for (const status of statuses) this.#sendUpdates(queue, [status]);
       else if (statuses[0]?.instead !== undefined) this.add(queue, statuses[0].instead(cause));
     });
+  }
+
+  #remember(statuses: readonly OutgoingStatus[]): void {
+    for (const status of statuses) {
+      if (status.update.state === 'RUNNING') continue;
+      this.#said.push(status);
+      this.#saidBytes += statusBytes(status);
+    }
+    let oldest = 0;
+    for (let bytes = this.#saidBytes; this.#said.length - oldest > MAX_SAID || bytes > MAX_SAID_BYTES; oldest++) {
+      bytes -= statusBytes(this.#said[oldest] as OutgoingStatus);
+    }
+    if (oldest > 0) this.#forgetSaid(Math.max(oldest, MAX_SAID / 4));
+  }
+
+  #forgetSaid(count: number): void {
+    for (const status of this.#said.splice(0, count)) this.#saidBytes -= statusBytes(status);
+    this.#beforeBeat = Math.max(0, this.#beforeBeat - count);
   }
 
   #keep(queue: string, statuses: readonly OutgoingStatus[]): void {
