@@ -61,7 +61,7 @@ function fish(commands: readonly Command[]): string {
 const SHELLS: Readonly<Record<string, (commands: readonly Command[]) => string>> = { bash, zsh, fish };
 
 /** Completions of every command, itself included. */
-export function completionsCommand(commands: () => readonly Command[]): Command {
+export function completionsCommand(commands: () => Promise<readonly Command[]>): Command {
   return {
     name: 'completions',
     summary: 'print completions for bash, zsh or fish',
@@ -77,7 +77,7 @@ Examples:
       const shell = given[0] ?? '';
       const print = Object.hasOwn(SHELLS, shell) ? SHELLS[shell] : undefined;
       if (print === undefined) throw CLI_ERRORS.USAGE({ command: 'completions', reason: `${shell} is not one of ${Object.keys(SHELLS).join(', ')}` });
-      process.stdout.write(print(commands()));
+      process.stdout.write(print(await commands()));
       return 0;
     },
   };

@@ -93,3 +93,14 @@ test('conf set, get and unset edit one key of the file that is in force; what is
   expect((await run(['conf', 'unset', 'reschedule.dst.executor'], { env })).code).toBe(0);
   expect(readFileSync(file, 'utf8')).toBe('spark.app.name = a $(touch /tmp/never) `id`;\n');
 });
+
+test('a command is loaded when it is asked for, and no other', async () => {
+  const watch = `import { registerHooks } from 'node:module';
+    registerHooks({ load(url, context, next) { if (url.includes('/dist/')) console.error(url.split('/dist/')[1]); return next(url, context); } });`;
+  const loaded = async (...args: string[]): Promise<string[]> =>
+    (await run(args, { env: { NODE_OPTIONS: `--import data:text/javascript,${encodeURIComponent(watch)}` } })).stderr.trim().split('\n');
+  expect(await loaded('--version')).not.toContain('core/config.js');
+  const forRun = await loaded('run', '--help');
+  expect(forRun).toContain('cli/run.js');
+  expect(forRun.filter((name) => /^(?:apache-spark|scheduler|dispatcher|transports)\//.test(name))).toEqual([]);
+});
