@@ -94,12 +94,14 @@ export interface AgentPlan {
   readonly dispatcher: string | undefined;
   /** `reschedule.dst.executor`. */
   readonly destination: string | undefined;
+  /** The file of the cluster's keys (its path; where the driver runs, it must lie there too). */
+  readonly keyFile: string | undefined;
   /** Submit waits until the application has ended, also where spark-submit would not. */
   readonly wait: boolean;
 }
 
 /** Options for spark-submit that bring the agent into the driver: to be put behind the user's own, which they continue. */
-export function agentOptions(settings: SubmitSettings, { jar, dispatcher, destination, wait }: AgentPlan): string[] {
+export function agentOptions(settings: SubmitSettings, { jar, dispatcher, destination, keyFile, wait }: AgentPlan): string[] {
   const conf: [string, string][] = [];
   const away = settings.deployMode === 'cluster' && (settings.master ?? '').startsWith('yarn');
   if (away) {
@@ -111,6 +113,7 @@ export function agentOptions(settings: SubmitSettings, { jar, dispatcher, destin
   conf.push([DRIVER_OPTIONS, [...(before === undefined ? [] : [before]), `-javaagent:${away ? AGENT_NAME : jar}`].join(' ')]);
   if (dispatcher !== undefined) conf.push(['spark.proxy.dispatcher', dispatcher]);
   if (destination !== undefined) conf.push(['spark.proxy.reschedule.dst.executor', destination]);
+  if (keyFile !== undefined && settings.get('spark.proxy.key.file') === undefined) conf.push(['spark.proxy.key.file', keyFile]);
   if (wait && settings.deployMode === 'cluster' && (settings.master ?? '').startsWith('spark:'))
     conf.push(['spark.standalone.submit.waitAppCompletion', 'true']);
   return conf.flatMap(([key, value]) => ['--conf', `${key}=${value}`]);

@@ -1,6 +1,6 @@
 /** The agent link of a dispatcher process, as configuration says. */
 import { hostname } from 'node:os';
-import { advertiseDispatcher, sealForWorkers, startAgentService, type AgentService } from '../apache-spark/index.ts';
+import { advertiseDispatcher, sealForWorkers, startAgentService, type AgentService, type AgentServiceOptions } from '../apache-spark/index.ts';
 import { systemClock } from '../core/clock.ts';
 import type { Configuration } from '../core/config.ts';
 import { createLogger } from '../core/logger.ts';
@@ -20,9 +20,35 @@ export function parseListen(text: string): { readonly host: string; readonly por
   return { host: match[1] ?? '127.0.0.1', port };
 }
 
+interface AgentsOf {
+  readonly host: string;
+  readonly dispatcher: LocalDispatcher;
+}
+
 export interface ConfiguredAgents {
   readonly service: AgentService;
   close(): Promise<void>;
+}
+
+/** The agent link as configuration says: its keys, and secrets sealed for workers. @throws the error of listen; SP_SECURITY_* */
+export async function startAgents(
+  configuration: Configuration,
+  { host, dispatcher, ...where }: Pick<AgentServiceOptions, 'port' | 'registry' | 'selector' | 'expectedWorkers'> & AgentsOf,
+): Promise<AgentService> {
+  mayListen('the agent link', host, configuration);
+  const ring = keyRingOf(configuration);
+  const service = await startAgentService({
+    ...where,
+    host,
+    keys: ring === undefined ? undefined : () => ring.all().map((key) => key.key('link')),
+    dispatcher: dispatcher.id,
+    attach: (profile, listener) => dispatcher.attach(profile, listener),
+    seal: ring === undefined ? undefined : (secret, application) => sealForWorkers(secret, application, ring),
+    registerMs: configuration.get('worker.register.timeout'),
+    logger,
+  });
+  if (configuration.get('reschedule.dst.executor') === 'internal') service.setMode('internal');
+  return service;
 }
 
 /** Undefined: `agent.listen` is not set. @throws the error of listen; SP_CLI_* */
@@ -33,26 +59,12 @@ export async function startConfiguredAgents(
   const listen = configuration.get('agent.listen');
   if (listen === undefined) return undefined;
   const { host, port } = parseListen(listen);
-  mayListen('the agent link', host, configuration);
-  const ring = keyRingOf(configuration);
-  const service = await startAgentService({
-    host,
-    port,
-    keys: ring === undefined ? undefined : () => ring.all().map((key) => key.key('link')),
-    registry,
-    selector,
-    dispatcher: dispatcher.id,
-    attach: (profile, listener) => dispatcher.attach(profile, listener),
-    seal: ring === undefined ? undefined : (secret, application) => sealForWorkers(secret, application, ring),
-    registerMs: configuration.get('worker.register.timeout'),
-    expectedWorkers: configuration.get('worker.instances'),
-    logger,
-  });
+  const expectedWorkers = configuration.get('worker.instances');
+  const service = await startAgents(configuration, { host, port, registry, selector, dispatcher, expectedWorkers });
   const redisHost = configuration.get('redis.host');
   const reachable =
     host === '0.0.0.0' || host === '::' ? service.address.replace(/^.*:/, `${configuration.get('worker.host') ?? hostname()}:`) : service.address;
-  logger.info('agents are awaited', { address: reachable, keyed: ring !== undefined });
-  if (configuration.get('reschedule.dst.executor') === 'internal') service.setMode('internal');
+  logger.info('agents are awaited', { address: reachable });
   if (redisHost === undefined) return { service, close: () => service.close() };
   const leave = await advertiseDispatcher({
     host: redisHost,

@@ -1,11 +1,12 @@
 /** A dispatcher with an agent link for Spark applications, in this process. */
-import { pinSparkTasks, startAgentService, type AgentService } from '../apache-spark/index.ts';
+import { pinSparkTasks, type AgentService } from '../apache-spark/index.ts';
 import type { Configuration } from '../core/config.ts';
 import { version } from '../core/version.ts';
 import { createDispatcher } from '../dispatcher/service.ts';
 import { createRegisterCenter } from '../registry/index.ts';
 import { loadSelector } from '../selectors/index.ts';
 import { connectConfigured } from '../security/index.ts';
+import { startAgents } from './agents.ts';
 
 export interface SparkHostOptions {
   /** Where workers connect; `tcp:` is served here. */
@@ -25,7 +26,10 @@ export interface SparkHost {
 }
 
 /** @throws SP_TRANSPORT_*, SP_SELECTOR_*, the error of listen */
-export async function startSparkHost(configuration: Configuration, { url, agentHost, agentPort, expectedWorkers }: SparkHostOptions): Promise<SparkHost> {
+export async function startSparkHost(
+  configuration: Configuration,
+  { url, agentHost = '127.0.0.1', agentPort, expectedWorkers }: SparkHostOptions,
+): Promise<SparkHost> {
   const selector = await loadSelector(configuration.get('host.selector'));
   const transport = await connectConfigured(url, configuration, { role: 'hub' });
   const registry = createRegisterCenter(transport, { beatMs: configuration.get('registry.beat'), ttlMs: configuration.get('registry.ttl') });
@@ -37,15 +41,7 @@ export async function startSparkHost(configuration: Configuration, { url, agentH
     maxLeases: configuration.get('dispatch.max.leases'),
     version,
   });
-  const agents = await startAgentService({
-    ...(agentHost === undefined ? {} : { host: agentHost }),
-    port: agentPort,
-    attach: (profile, listener) => dispatcher.attach(profile, listener),
-    registry,
-    selector,
-    expectedWorkers,
-    registerMs: configuration.get('worker.register.timeout'),
-  });
+  const agents = await startAgents(configuration, { host: agentHost, port: agentPort, registry, selector, dispatcher, expectedWorkers });
   return {
     url: transport.url,
     agents,

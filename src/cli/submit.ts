@@ -147,15 +147,16 @@ Examples:
 
     const known = values.dispatcher ?? settings.get('spark.proxy.dispatcher');
     const destination = configuration.has('reschedule.dst.executor') ? configuration.get('reschedule.dst.executor') : undefined;
+    const keyFile = configuration.get('key.file');
     if (known !== undefined) {
       if (values.workers !== undefined)
         throw CLI_ERRORS.USAGE({ command: 'submit', reason: '--workers starts workers for a dispatcher of its own; --dispatcher names another' });
-      const extra = agentOptions(settings, { jar, dispatcher: known, destination, wait: false });
+      const extra = agentOptions(settings, { jar, dispatcher: known, destination, keyFile, wait: false });
       return await runSparkSubmit(home, [...options, ...extra, ...application]);
     }
     const outside = await startOutside(configuration, values['agent-host']);
     try {
-      const extra = agentOptions(settings, { jar, dispatcher: outside.host.agents.address, destination, wait: true });
+      const extra = agentOptions(settings, { jar, dispatcher: outside.host.agents.address, destination, keyFile, wait: true });
       const code = await runSparkSubmit(home, [...options, ...extra, ...application]);
       const applications = outside.host.agents.applications();
       if (values['no-summary'] !== true) {

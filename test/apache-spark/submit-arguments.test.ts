@@ -60,7 +60,7 @@ describe('options that bring the agent', () => {
     master,
     deployMode,
   });
-  const plan = { jar: '/a/agent.jar', dispatcher: 'h:1', destination: undefined, wait: true };
+  const plan = { jar: '/a/agent.jar', dispatcher: 'h:1', destination: undefined, keyFile: undefined, wait: true };
 
   test('stand before the options of the user, and keep those that an administrator put there', () => {
     expect(agentOptions(settings({ 'spark.driver.defaultJavaOptions': '-Da=1' }, 'spark://h:7077', 'client'), plan)).toEqual([
@@ -72,6 +72,9 @@ describe('options that bring the agent', () => {
   });
 
   test('let a standalone cluster wait for the application, whose dispatcher ends with submit', () => {
+    const keyed = { ...plan, keyFile: '/etc/keys' };
+    expect(agentOptions(settings({}, 'spark://h:7077', 'client'), keyed)).toContain('spark.proxy.key.file=/etc/keys');
+    expect(agentOptions(settings({ 'spark.proxy.key.file': '/own' }, 'spark://h:7077', 'client'), keyed).join(' ')).not.toContain('/etc/keys');
     expect(agentOptions(settings({}, 'spark://h:7077', 'cluster'), plan)).toContain('spark.standalone.submit.waitAppCompletion=true');
     expect(agentOptions(settings({}, 'spark://h:7077', 'cluster'), { ...plan, wait: false }).join(' ')).not.toContain('waitAppCompletion');
   });

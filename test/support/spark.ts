@@ -18,7 +18,7 @@ export function sparkHome(version?: string): string {
 }
 
 /** A JVM that lives for seconds gains nothing from its second compiler. */
-const SHORT_LIVED = '-XX:TieredStopAtLevel=1 -XX:+UseSerialGC';
+export const SHORT_LIVED = '-XX:TieredStopAtLevel=1 -XX:+UseSerialGC';
 
 /** What `org.apache.spark.launcher.JavaModuleOptions` opens of Java's own modules. */
 export const JAVA_MODULE_OPTIONS: readonly string[] = [
@@ -280,6 +280,8 @@ const DEFAULT_CONF: Readonly<Record<string, string>> = {
   'spark.driver.host': '127.0.0.1',
   'spark.driver.bindAddress': '127.0.0.1',
   'spark.driver.memory': '600m',
+  'spark.driver.extraJavaOptions': SHORT_LIVED,
+  'spark.executor.extraJavaOptions': SHORT_LIVED,
   'spark.executor.memory': '600m',
   'spark.cores.max': '2',
   'spark.sql.shuffle.partitions': '4',
