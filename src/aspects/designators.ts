@@ -5,7 +5,7 @@ import type { AnyFunction } from './advice.ts';
 import { annotationName, type AnyAnnotation } from './annotation.ts';
 import { errors } from './errors.ts';
 import type { JoinPointKind } from './join-point.ts';
-import { packageOf } from '../loader/package-of.ts';
+import { packageOf, type PackageName } from '../loader/package-of.ts';
 import { compileGlob, compileName, quoted, type Matcher, type NamePattern } from './pattern.ts';
 import { PointcutNode, toPointcut, type PartialShadow, type Pointcut } from './pointcut.ts';
 
@@ -168,8 +168,14 @@ function modulePath(url: string): string {
   }
 }
 
+/** Of a module that was woven when it was built, whose package.json is elsewhere: as its URL says it (see `builtUrl`). */
+function packageOfModule(url: string): PackageName | undefined {
+  const said = /#pkg=(.+)@([^@]*)$/.exec(url);
+  return said === null ? packageOf(modulePath(url)) : { name: said[1]!, version: said[2]! };
+}
+
 /** `pkg:hono@^4`, `pkg:@nestjs/*`: the package whose package.json is nearest, and a range of npm's semver for its version. */
-function packageTest(given: string): (path: string) => boolean {
+function packageTest(given: string): (url: string) => boolean {
   const text = given.slice('pkg:'.length);
   const at = text.indexOf('@', 1);
   const name = at < 0 ? text : text.slice(0, at);
@@ -177,8 +183,8 @@ function packageTest(given: string): (path: string) => boolean {
   if (name === '') throw errors.BAD_PATTERN({ pattern: given, why: 'it names no package' });
   if (semver.validRange(range) === null) throw errors.BAD_PATTERN({ pattern: given, why: `${range === '' ? 'what follows @' : range} is not a version range` });
   const matches = compileGlob(name, true);
-  return (path) => {
-    const found = packageOf(path);
+  return (url) => {
+    const found = packageOfModule(url);
     return found !== undefined && matches(found.name) && (at < 0 || semver.satisfies(found.version, range, { includePrerelease: true }));
   };
 }
@@ -190,12 +196,13 @@ function packageTest(given: string): (path: string) => boolean {
  */
 export function within(moduleGlob: string): Pointcut {
   if (typeof moduleGlob !== 'string' || moduleGlob === '') throw errors.BAD_PATTERN({ pattern: String(moduleGlob), why: 'it is not a module glob' });
-  const test = moduleGlob.startsWith('pkg:') ? packageTest(moduleGlob) : compileGlob(moduleGlob, true);
+  const path = moduleGlob.startsWith('pkg:') ? undefined : compileGlob(moduleGlob, true);
+  const test = path === undefined ? packageTest(moduleGlob) : (url: string): boolean => path(modulePath(url));
   return new PointcutNode({
     operator: 'leaf',
     text: `within(${quoted(moduleGlob)})`,
     boundToModule: true,
-    evaluate: (shadow) => ('module' in shadow ? shadow.module !== undefined && test(modulePath(shadow.module)) : undefined),
+    evaluate: (shadow) => ('module' in shadow ? shadow.module !== undefined && test(shadow.module) : undefined),
   });
 }
 

@@ -20,7 +20,7 @@ export { After, AfterReturning, AfterThrowing, Around, Aspect, Before, handleOf,
 export { explain, type ExplainedAdvice, type ExplainedJoinPoint, type Explanation } from './explain.ts';
 export { Signature, type JoinPoint, type JoinPointKind, type ProceedingJoinPoint } from './join-point.ts';
 export { editSource, loadTimeEditor, registerLoadTimeAspect } from './load-time.ts';
-export { register, type AspectSource, type RegisterOptions } from './register.ts';
+export { register, registerBuilt, type AspectSource, type ModuleChoice, type RegisterOptions } from './register.ts';
 export type { MatchedShadow, Skipped } from './report.ts';
 export type { AspectOptions } from './metadata.ts';
 export type { NamePattern } from './pattern.ts';

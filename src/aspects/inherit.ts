@@ -16,7 +16,7 @@ export interface Carried extends Omit<RegisterOptions, 'aspects'> {
 
 const VARIABLE = 'SPARK_PROXY_ASPECTS';
 const DATA = 'spark-proxy.aspects';
-const PRELOAD = new URL(`./preload${extname(import.meta.url)}`, import.meta.url).href;
+const preload = (): string => new URL(`./preload${extname(import.meta.url)}`, import.meta.url).href;
 
 /**
  * What was asked for from outside: by the thread that started this one; by SPARK_PROXY_ASPECTS (modules, separated by commas, or the
@@ -94,7 +94,8 @@ export function carry(options: Carried): void {
 /** Its arguments with our preload, unless they load it, or the whole preload, already. */
 function withPreload(execArgv: readonly string[] | undefined): string[] {
   const given = [...(execArgv ?? process.execArgv)];
-  return given.some((argument) => argument.includes(PRELOAD)) ? given : [...given, '--import', PRELOAD];
+  const url = preload();
+  return given.some((argument) => argument.includes(url)) ? given : [...given, '--import', url];
 }
 
 function interceptWorkers(): void {

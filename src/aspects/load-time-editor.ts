@@ -19,6 +19,9 @@ export interface EditorOptions {
   readonly unreadable?: (module: SourceModule, why: string) => void;
 }
 
+/** Minifiers choose their own quotes. */
+const WOVEN = new RegExp(`Symbol\\.for\\((['"\`])${GLOBAL.replace('.', '\\.')}\\1\\)`);
+
 /** Changes the source of modules that pointcuts may match, so that what matches passes through the framework when it runs. */
 export function createEditor({ bindings, report, dryRun, edited, unreadable }: EditorOptions): SourceEditor {
   const candidates = ({ url, source }: SourceModule) =>
@@ -31,7 +34,7 @@ export function createEditor({ bindings, report, dryRun, edited, unreadable }: E
     name: 'weave',
     wants(module: SourceModule): boolean {
       if (candidates(module).length === 0) return false;
-      if (!module.source.includes(`Symbol.for(${JSON.stringify(GLOBAL)})`)) return true;
+      if (!WOVEN.test(module.source)) return true;
       report.skipped(module, 0, undefined, 'it is woven already');
       return false;
     },

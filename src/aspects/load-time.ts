@@ -1,5 +1,5 @@
-import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
+import { nodeRequire } from '../core/require.ts';
 import { errors } from './errors.ts';
 import { applyEditors } from '../loader/edit.ts';
 import type { SourceEditor, SourceModule } from '../loader/contract.ts';
@@ -28,7 +28,8 @@ type Reachable =
   | { readonly site: WeakRef<Site>; readonly shadow: PartialShadow; readonly typesOf: TypesOf | undefined };
 
 const report = new Report();
-const registrations = new Set<Registration>();
+/** Kept on globalThis: a bundle may hold a copy of this package, and a preload another, and either may open the sites of a module. */
+const registrations = ((globalThis as Record<symbol, unknown>)[Symbol.for('spark-proxy.registrations')] ??= new Set()) as Set<Registration>;
 let reachable: Reachable[] = [];
 let pruneAt = 1000;
 
@@ -135,7 +136,6 @@ const host: SiteHost = {
 /** Edited modules that have not run yet. */
 const awaited = new Map<string, SourceModule['format']>();
 const editListeners = new Set<(module: SourceModule, text: () => string) => void>();
-const { cache } = createRequire(import.meta.url);
 
 /** Called with each woven module and its text. */
 export function onEdited(listener: (module: SourceModule, text: () => string) => void): void {
@@ -149,7 +149,7 @@ function warn(coded: Error & { readonly code: string }): void {
 /** A CommonJS module that has been loaded, but not with our text: another hook has put its own there. */
 function checkDropped(): void {
   for (const [url, format] of awaited) {
-    if (format !== 'commonjs' || !url.startsWith('file:') || cache[fileURLToPath(url)]?.loaded !== true) continue;
+    if (format !== 'commonjs' || !url.startsWith('file:') || nodeRequire.cache[fileURLToPath(url)]?.loaded !== true) continue;
     awaited.delete(url);
     report.skipped({ url, format, source: '' }, 0, undefined, 'another module hook replaced its source');
     warn(errors.DROPPED({ url }));

@@ -2,6 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { nodeRequire } from '../core/require.ts';
 import { addEditor, installHook } from '../loader/hook.ts';
 import { within } from './designators.ts';
 import { errors } from './errors.ts';
@@ -36,13 +37,9 @@ export interface RegisterOptions {
  * @throws SP_ASPECTS_LOAD_TIME_NEEDS_WITHIN, SP_ASPECTS_NOT_AN_ASPECT, SP_ASPECTS_ASPECT_MODULE, SP_LOADER_NO_HOOKS
  */
 export function register(options: RegisterOptions): WeaveHandle {
-  const { include = [], exclude = [] } = options;
   // Aspects may be TypeScript with decorators.
   installHook();
-  const bindings = options.aspects.flatMap(aspectBindings).map((binding): Binding => {
-    const bound = include.length === 0 || binding.pointcut.boundToModule ? binding.pointcut : and(anyOf(include), binding.pointcut);
-    return { ...binding, pointcut: exclude.length === 0 ? bound : and(bound, not(anyOf(exclude))) };
-  });
+  const bindings = bound(options.aspects.flatMap(aspectBindings), options);
   const handle = registerBindings(bindings);
   if (options.dryRun === true) setDryRun(true);
   if (options.dump !== undefined) dumpInto(resolve(options.dump));
@@ -68,6 +65,39 @@ export function registerConfigured(): WeaveHandle | undefined {
   return handle;
 }
 
+/** Which modules are meant, where pointcuts leave that open. */
+export interface ModuleChoice {
+  readonly include?: readonly string[] | undefined;
+  readonly exclude?: readonly string[] | undefined;
+}
+
+function bound(bindings: readonly Binding[], { include = [], exclude = [] }: ModuleChoice): readonly Binding[] {
+  return bindings.map((binding): Binding => {
+    const pointcut = include.length === 0 || binding.pointcut.boundToModule ? binding.pointcut : and(anyOf(include), binding.pointcut);
+    return { ...binding, pointcut: exclude.length === 0 ? pointcut : and(pointcut, not(anyOf(exclude))) };
+  });
+}
+
+/**
+ * The advice that modules export, by their URLs: for tools that weave when they build.
+ * @throws SP_ASPECTS_ASPECT_MODULE, SP_ASPECTS_NOT_AN_ASPECT
+ */
+export function exportedBindings(modules: Readonly<Record<string, object>>, choice: ModuleChoice = {}): readonly Binding[] {
+  return bound(
+    Object.entries(modules).flatMap(([url, exported]) => aspectsOf(exported, url)),
+    choice,
+  );
+}
+
+/**
+ * Registers the aspects that modules export, for modules that were woven when they were built: no module hook is needed. Called by what
+ * the plugins of `spark-proxy/plugin` put into a bundle.
+ * @throws SP_ASPECTS_ASPECT_MODULE, SP_ASPECTS_LOAD_TIME_NEEDS_WITHIN
+ */
+export function registerBuilt(modules: Readonly<Record<string, object>>, choice: ModuleChoice = {}): WeaveHandle {
+  return registerBindings(exportedBindings(modules, choice));
+}
+
 const anyOf = (globs: readonly string[]): Pointcut => {
   const [first, ...others] = globs.map((glob) => within(glob));
   return or(first!, ...others);
@@ -78,10 +108,14 @@ function aspectBindings(aspect: AspectSource): readonly Binding[] {
   const url = moduleUrl(aspect);
   let exported: object;
   try {
-    exported = createRequire(import.meta.url)(fileURLToPath(url)) as object;
+    exported = nodeRequire(fileURLToPath(url)) as object;
   } catch (error) {
     throw errors.ASPECT_MODULE({ url, why: error instanceof Error ? error.message : String(error) }, error);
   }
+  return aspectsOf(exported, url);
+}
+
+function aspectsOf(exported: object, url: string): readonly Binding[] {
   const found = new Set<object>();
   for (const value of [exported, ...Object.values(exported)] as unknown[]) {
     if (Array.isArray(value) && value.length > 0) found.add(value);

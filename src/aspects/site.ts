@@ -58,8 +58,8 @@ export class Site {
     this.first = shell;
     if (this.#compiled.length === 0) state.mode = 0;
     if (this.#compiled.length > 0) this.#install();
-    ALL.add(new WeakRef(this));
-    if (ALL.size > 2 * pruned + 1000) pruned = allSites().length;
+    shared.refs.add(new WeakRef(this));
+    if (shared.refs.size > 2 * pruned + 1000) pruned = allSites().length;
   }
 
   get entries(): readonly Entry[] {
@@ -141,7 +141,8 @@ export class Site {
 
 const SHELLS = new WeakMap<object, Site>();
 const PLACED = new WeakMap<object, Map<string | symbol, Map<JoinPointKind, Site>>>();
-let ALL = new Set<WeakRef<Site>>();
+/** Kept on globalThis, so that two copies of this package (one in a bundle, one preloaded) know of each other's. */
+const shared = ((globalThis as Record<symbol, unknown>)[Symbol.for('spark-proxy.sites')] ??= { refs: new Set() }) as { refs: Set<WeakRef<Site>> };
 /** How many were alive when the dead were last dropped. */
 let pruned = 0;
 
@@ -166,13 +167,13 @@ export function originalOf<T>(value: T): T {
 export function allSites(): readonly Site[] {
   const alive: Site[] = [];
   const refs = new Set<WeakRef<Site>>();
-  for (const ref of ALL) {
+  for (const ref of shared.refs) {
     const site = ref.deref();
     if (site === undefined) continue;
     alive.push(site);
     refs.add(ref);
   }
-  ALL = refs;
+  shared.refs = refs;
   return alive;
 }
 

@@ -1,5 +1,5 @@
-import { createRequire } from 'node:module';
 import type MagicString from 'magic-string';
+import { nodeRequire } from '../core/require.ts';
 import { parser } from './format.ts';
 
 /**
@@ -11,13 +11,11 @@ import { parser } from './format.ts';
 // oxlint-disable-next-line typescript/no-explicit-any
 type Node = any;
 
-const require = createRequire(import.meta.url);
-
 /** The TypeScript source with metadata decorators added on the lines of those that are there. */
 export function addDesignMetadata(path: string, source: string): string {
   const { program, errors } = parser().parseSync(path, source, { astType: 'ts', preserveParens: false });
   if (errors.length > 0) return source;
-  const Edits = (require('magic-string') as { default: typeof MagicString }).default;
+  const Edits = (nodeRequire('magic-string') as { default: typeof MagicString }).default;
   const edits = new Edits(source);
   const emitter = new Emitter(edits);
   emitter.collect(program.body as Node[]);

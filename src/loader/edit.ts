@@ -1,11 +1,10 @@
-import { createRequire } from 'node:module';
 import type MagicString from 'magic-string';
 import { createLogger } from '../core/logger.ts';
+import { nodeRequire } from '../core/require.ts';
 import { LoaderErrors } from './errors.ts';
 import type { ParsedModule, SourceEditor, SourceModule } from './contract.ts';
 import { parser } from './format.ts';
 
-const require = createRequire(import.meta.url);
 const logger = createLogger('loader');
 
 /** Ends a source that was edited, so that two copies of this package in one process do not edit it twice. */
@@ -15,6 +14,11 @@ const MAX_SOURCE = 2 * 1024 * 1024;
 
 /** Runs the editors that want the module; undefined when it stays as it is. Never throws: a failing editor is logged and leaves no trace. */
 export function applyEditors(editors: readonly SourceEditor[], module: SourceModule): string | undefined {
+  return editModule(editors, module)?.append(EDITED).toString();
+}
+
+/** As `applyEditors`, for tools that want a source map too. */
+export function editModule(editors: readonly SourceEditor[], module: SourceModule): MagicString | undefined {
   if (module.source.endsWith(EDITED)) return undefined;
   const wanting = editors.filter((editor) => guarded(editor, module, () => editor.wants(module)));
   if (wanting.length === 0) return undefined;
@@ -44,7 +48,7 @@ export function applyEditors(editors: readonly SourceEditor[], module: SourceMod
       changed = true;
     }
   }
-  return changed ? edits.toString() + EDITED : undefined;
+  return changed ? edits : undefined;
 }
 
 function guarded(editor: SourceEditor, module: SourceModule, run: () => boolean): boolean {
@@ -62,6 +66,6 @@ function parse(module: SourceModule): ParsedModule | undefined {
   const result = parseSync('module.js', module.source, { sourceType: module.format === 'module' ? 'module' : 'commonjs', lang: 'js', preserveParens: false });
   // Node tells the author of a syntax error better than we could.
   if (result.errors.length > 0) return undefined;
-  const Edits = (require('magic-string') as { default: typeof MagicString }).default;
+  const Edits = (nodeRequire('magic-string') as { default: typeof MagicString }).default;
   return { ...module, program: result.program, edit: new Edits(module.source) };
 }

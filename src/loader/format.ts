@@ -1,15 +1,14 @@
 import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { basename, dirname, join } from 'node:path';
+import { nodeRequire } from '../core/require.ts';
 
 export type ModuleFormat = 'module' | 'commonjs';
 
-const require = createRequire(import.meta.url);
 let oxc: typeof import('oxc-parser') | undefined;
 
 /** oxc-parser, loaded when first needed: a program whose modules nobody edits never pays for it. */
 export function parser(): typeof import('oxc-parser') {
-  return (oxc ??= require('oxc-parser') as typeof import('oxc-parser'));
+  return (oxc ??= nodeRequire('oxc-parser') as typeof import('oxc-parser'));
 }
 
 const typeByFolder = new Map<string, ModuleFormat | undefined>();

@@ -22,7 +22,8 @@ const globals = globalThis as { [key: symbol]: LoaderState | undefined };
 const STATE = Symbol.for('spark-proxy.loader');
 const state = (globals[STATE] ??= { editors: [], installed: false, loads: 0 });
 
-const OWN_ROOT = fileURLToPath(new URL('../../', import.meta.url));
+/** Of no use, and unknown, in a bundle. */
+const ownRoot = (import.meta.url as string | undefined) === undefined ? undefined : fileURLToPath(new URL('../../', import.meta.url));
 const TYPESCRIPT = /\.(?:[cm]?ts|tsx|jsx)$/;
 const JAVASCRIPT = /\.[cm]?js$/;
 
@@ -97,7 +98,7 @@ const load: LoadHookSync = (url, context, next) => {
   if (busy || !url.startsWith('file:')) return next(url, context);
   const path = pathOf(url);
   if (path === undefined) return next(url, context);
-  if (TYPESCRIPT.test(path) && (!inNodeModules(path) || path.startsWith(OWN_ROOT))) return loadTypeScript(url, path, context, next);
+  if (TYPESCRIPT.test(path) && (!inNodeModules(path) || (ownRoot !== undefined && path.startsWith(ownRoot)))) return loadTypeScript(url, path, context, next);
   const loaded = next(url, context);
   const { format } = loaded;
   const unsaid = (format === undefined || format === null) && JAVASCRIPT.test(path);

@@ -1,11 +1,10 @@
-import module, { createRequire } from 'node:module';
+import module from 'node:module';
 import { dirname } from 'node:path';
+import { nodeRequire } from '../core/require.ts';
 import { LoaderErrors } from './errors.ts';
 import { addDesignMetadata } from './decorator-metadata.ts';
 import { parser } from './format.ts';
 import { compilerOptionsFor } from './tsconfig.ts';
-
-const require = createRequire(import.meta.url);
 
 /** JavaScript made from TypeScript. `lowered`: esbuild wrote it, so lines differ and a source map is inside. */
 export interface Stripped {
@@ -65,7 +64,7 @@ function findDecorator(node: unknown): boolean {
 }
 
 function lower(path: string, source: string): Stripped {
-  const esbuild = require('esbuild') as typeof import('esbuild');
+  const esbuild = nodeRequire('esbuild') as typeof import('esbuild');
   const options = compilerOptionsFor(dirname(path));
   const { emitDecoratorMetadata, jsx, ...kept } = options;
   const metadata = emitDecoratorMetadata === true && kept.experimentalDecorators === true;
