@@ -1,5 +1,5 @@
 import { SourceMap as NodeSourceMap, type SourceMapPayload } from 'node:module';
-import MagicString, { SourceMap } from 'magic-string';
+import { SourceMap, type default as MagicString } from 'magic-string';
 
 export interface Edited {
   readonly code: string;
