@@ -29,5 +29,5 @@ export { parsePointcut } from './parse-pointcut.ts';
 export { and, not, or, type PartialShadow, type Pointcut, type Shadow } from './pointcut.ts';
 export { introduce, type Introduced, type Introduction } from './introduce.ts';
 export { perTarget } from './per-target.ts';
-export { originalOf } from './site.ts';
+export { originalAt, originalOf } from './site.ts';
 export { weave, weaveAspect, type AdviceAt, type WeaveHandle, type WeaveOptions } from './weave.ts';

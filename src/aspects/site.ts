@@ -2,7 +2,7 @@ import { compileChain } from './chain.ts';
 import type { Callee, ShellState } from './chain-request.ts';
 import type { Advice, AnyFunction } from './advice.ts';
 import { errors } from './errors.ts';
-import type { Signature, JoinPointKind } from './join-point.ts';
+import type { JoinPoint, Signature, JoinPointKind } from './join-point.ts';
 
 /** One piece of advice at one site. */
 export interface Entry {
@@ -48,6 +48,7 @@ export class Site {
 
   constructor(signature: Signature, callee: Callee, place: Place | undefined, entries: readonly Entry[]) {
     this.signature = signature;
+    ORIGINALS.set(signature, callee.original);
     this.callee = callee;
     this.place = place;
     this.#entries = sorted(entries);
@@ -156,6 +157,13 @@ export function siteOf(shell: unknown): Site | undefined {
   return typeof shell === 'function' ? SHELLS.get(shell) : undefined;
 }
 
+const ORIGINALS = new WeakMap<Signature, AnyFunction>();
+
+/** The function that runs at a join point of kind `execution`, `get` or `set`, without any advice; undefined where each run has another. */
+export function originalAt({ kind, signature }: JoinPoint): AnyFunction | undefined {
+  return kind === 'call' || kind === 'construct' ? undefined : originalOf(ORIGINALS.get(signature));
+}
+
 /** The function or class under all shells. */
 export function originalOf<T>(value: T): T {
   let original: unknown = value;
@@ -214,6 +222,7 @@ export function weaveMember(member: Member, signature: () => Signature, entries:
   if (current?.signature.kind === kind && current.place === undefined && own) {
     current.place = { owner, key, own };
     current.signature = signature();
+    ORIGINALS.set(current.signature, current.callee.original);
     byKind.set(kind, current);
   } else if (known === undefined || (current !== known && known.callee.original !== original)) {
     const callee: Callee = { original, inherited: own ? undefined : { from: Object.getPrototypeOf(owner) as object, key } };

@@ -5,7 +5,7 @@ import type { ByReviver } from './contract.ts';
 import { inspectBound } from './inspect.ts';
 import { builtinReference, importReference, isEntry, isStandardGlobal, pathOf, specifierUrl } from './references.ts';
 import { runtime } from './runtime.ts';
-import type { CapturedName, Site } from './runtime.ts';
+import type { CapturedName, Mark, Site } from './runtime.ts';
 import { HERITAGE, isNative, sourceOf } from './source.ts';
 import type { FunctionSource } from './source.ts';
 import { Op, Tag } from './wire.ts';
@@ -72,6 +72,21 @@ function nativeNode(writer: GraphWriter, fn: AnyFunction): WireNode {
   ];
 }
 
+/** What is woven around a function has it as its prototype; advice stays where it was woven. */
+function isOrWraps(value: unknown, fn: AnyFunction): boolean {
+  for (let at = value; typeof at === 'function'; at = Object.getPrototypeOf(at)) if (at === fn) return true;
+  return false;
+}
+
+/** The mark of a method, through what is woven around it. */
+function methodMark(value: object): Mark | undefined {
+  for (let at: unknown = value; typeof at === 'function'; at = Object.getPrototypeOf(at)) {
+    const mark = runtime.markOf(at);
+    if (mark !== undefined) return mark;
+  }
+  return undefined;
+}
+
 /** A method of a class travels with its class, so that `super` and #private names hold. */
 function methodNode(writer: GraphWriter, fn: AnyFunction, owner: AnyFunction): WireNode {
   for (const [isStatic, holder] of [
@@ -80,7 +95,7 @@ function methodNode(writer: GraphWriter, fn: AnyFunction, owner: AnyFunction): W
   ] as const) {
     for (const key of Reflect.ownKeys(holder)) {
       const descriptor = Reflect.getOwnPropertyDescriptor(holder, key) as PropertyDescriptor;
-      const kind = descriptor.value === fn ? 0 : descriptor.get === fn ? 1 : descriptor.set === fn ? 2 : -1;
+      const kind = isOrWraps(descriptor.value, fn) ? 0 : isOrWraps(descriptor.get, fn) ? 1 : isOrWraps(descriptor.set, fn) ? 2 : -1;
       if (kind < 0) continue;
       return [Tag.method, writer.number(owner, ` -> class ${owner.name}`), isStatic, typeof key === 'symbol' ? writer.encode(key, '') : key, kind];
     }
@@ -282,7 +297,7 @@ function isWritten(cls: AnyFunction, holder: object, key: PropertyKey, written: 
   const { value, get, set } = Reflect.getOwnPropertyDescriptor(holder, key) as PropertyDescriptor;
   const member: unknown = typeof value === 'function' ? value : (get ?? set);
   if (typeof member !== 'function') return false;
-  const marked = runtime.markOf(member);
+  const marked = methodMark(member);
   if (runtime.markOf(cls) !== undefined) return marked?.owner === cls;
   return (
     (typeof key === 'string' && written?.includes(key) === true) || Function.prototype.toString.call(cls).includes(Function.prototype.toString.call(member))

@@ -196,6 +196,9 @@ function refuseHiddenState(writer: GraphWriter, value: object): void {
   }
 }
 
+/** #private fields as esbuild and tsc write them for older targets, and beside decorators: in a WeakMap. */
+const LOWERED_PRIVATE = /\b__privateAdd\(this\b|\b_\w+\.set\(this,/;
+
 const hidden = new WeakMap<object, 'private' | 'native' | 'none'>();
 
 function hiddenState(cls: AnyFunction): 'private' | 'native' | 'none' {
@@ -209,6 +212,7 @@ function hiddenState(cls: AnyFunction): 'private' | 'native' | 'none' {
     const source = sourceOf(cls);
     verdict = source?.site.module.url.startsWith('node:') === true ? 'native' : source?.site.privateMembers === true ? 'private' : 'none';
   }
+  if (verdict === 'none' && LOWERED_PRIVATE.test(code)) verdict = 'private';
   hidden.set(cls, verdict);
   return verdict;
 }

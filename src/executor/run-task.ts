@@ -13,6 +13,7 @@ import { fetchBlocks, type FetchedBlocks } from '../shuffle/files.ts';
 import { decodeMapOutputs, type MapOutputs } from '../shuffle/map-output.ts';
 import { partitionFunction } from '../shuffle/partitioner.ts';
 import { executorRevivers } from '../storage/revivers.ts';
+import { isCall, runCall, type CallPlan } from './call.ts';
 import { compilePipeline, type CompiledPipeline } from './codegen.ts';
 import { TASK_ERRORS } from './errors.ts';
 import { VERIFY_PROPERTY, type PlanNode, type StagePlan, type TaskPayload, type TaskResult } from './plan.ts';
@@ -58,7 +59,7 @@ interface Source {
 const EMPTY_PARTITION = (): number => 0;
 
 export class StageCache {
-  readonly #stages = new Map<string, Promise<Stage> | Stage>();
+  readonly #stages = new Map<string, Promise<Stage | CallPlan> | Stage | CallPlan>();
   readonly #outputs = new Map<string, MapOutputs>();
   readonly #modules = new Map<string, ModuleMap>();
 
@@ -68,7 +69,7 @@ export class StageCache {
     this.#outputs.delete(hash);
   }
 
-  stage(hash: string, env: TaskEnvironment): Promise<Stage> | Stage {
+  stage(hash: string, env: TaskEnvironment): Promise<Stage | CallPlan> | Stage | CallPlan {
     const known = this.#stages.get(hash);
     if (known !== undefined) return known;
     const { header, graph } = readHeader(blobOf(env, hash));
@@ -76,6 +77,12 @@ export class StageCache {
       header.modules === undefined || env.ownFiles || env.allowed !== undefined ? undefined : this.#modulesOf(header.application, header.modules, env);
     const revivers = executorRevivers((h) => blobOf(env, h));
     const loading = deserializeGraph(graph, revivers, { ...(modules === undefined ? {} : { modules }), allowed: env.allowed }).then((value) => {
+      if (isCall(value)) {
+        // What the receiver becomes in one call is not seen by the next.
+        if (value.hasSelf) this.#stages.delete(hash);
+        else this.#stages.set(hash, value);
+        return value;
+      }
       const plan = value as StagePlan;
       const stage: Stage = {
         plan,
@@ -124,17 +131,9 @@ export async function runTask(task: ThreadTask, env: TaskEnvironment, cache: Sta
   }
   const found = cache.stage(task.commons[0] as string, env);
   const stage = found instanceof Promise ? await found : found;
+  if (isCall(stage)) return await runCallTask(stage, task, payload, env);
   const { pipeline, partitions } = pipelineFor(stage, payload);
-  const context: RunningTask = {
-    stageId: task.stageId,
-    stageAttemptNumber: task.stageAttemptNumber,
-    partitionId: payload.partition,
-    attemptNumber: task.attemptNumber,
-    taskAttemptId: task.taskId,
-    executorId: env.executorId,
-    localProperties: payload.properties,
-    accumulators: new Map(),
-  };
+  const context = contextOf(task, payload, env);
   const runtime = (): TaskRuntime =>
     new TaskRuntime({
       directory: applicationDirectory(env.localDir, stage.plan.application),
@@ -185,6 +184,31 @@ export async function runTask(task: ThreadTask, env: TaskEnvironment, cache: Sta
       },
     };
     return encodeTaskResult(result);
+  } finally {
+    setRunningTask(undefined);
+  }
+}
+
+function contextOf(task: ThreadTask, payload: TaskPayload, env: TaskEnvironment): RunningTask {
+  return {
+    stageId: task.stageId,
+    stageAttemptNumber: task.stageAttemptNumber,
+    partitionId: payload.partition,
+    attemptNumber: task.attemptNumber,
+    taskAttemptId: task.taskId,
+    executorId: env.executorId,
+    localProperties: payload.properties,
+    accumulators: new Map(),
+  };
+}
+
+async function runCallTask(plan: CallPlan, task: ThreadTask, payload: TaskPayload, env: TaskEnvironment): Promise<Uint8Array> {
+  const started = performance.now();
+  setRunningTask(contextOf(task, payload, env));
+  try {
+    const value = await runCall(plan, payload.source);
+    const metrics = { runMs: performance.now() - started, bytesRead: 0, remoteBytesRead: 0, shuffleBytesWritten: 0, shuffleRecordsWritten: 0 };
+    return encodeTaskResult({ value, accumulators: [], blocks: [], metrics });
   } finally {
     setRunningTask(undefined);
   }

@@ -4,7 +4,7 @@
  */
 import { hostname } from 'node:os';
 import { systemClock, type Timer } from '../core/clock.ts';
-import { withoutPassword } from '../core/config.ts';
+import { withoutPassword, type Configuration } from '../core/config.ts';
 import { createLogger } from '../core/logger.ts';
 import { makeTemporaryDirectory, removeTemporaryDirectory } from '../core/temporary.ts';
 import { version } from '../core/version.ts';
@@ -12,8 +12,8 @@ import type { Dispatcher, DispatcherListener, DispatcherStats } from '../dispatc
 import { encodeFailure } from '../protocol/failure.ts';
 import type { StatusUpdate, TaskDescription } from '../protocol/task.ts';
 import type { RegisterCenter } from '../registry/contract.ts';
-import type { WorkerOffer } from '../scheduler/backend.ts';
-import type { SparkContext } from '../scheduler/spark-context.ts';
+import type { SparkListener } from '../scheduler/events.ts';
+import type { SchedulerBackend, WorkerOffer } from '../scheduler/backend.ts';
 import type { Transport } from '../transports/contract.ts';
 import { transportUrlOf } from '../transports/index.ts';
 import { reachableHost } from '../transports/reachable.ts';
@@ -38,9 +38,21 @@ export interface SessionStats {
   readonly dispatcher: DispatcherStats | undefined;
 }
 
+/** Whose tasks go out: a SparkContext, or the calls of `offload`. */
+export interface SessionOwner {
+  readonly applicationId: string;
+  readonly appName: string;
+  readonly configuration: Configuration;
+  readonly backend: Pick<SchedulerBackend, 'blob' | 'onBlobReleased' | 'statusUpdate' | 'executorLost' | 'reviveOffers'>;
+  /** Begins to give its shuffle files to workers, where it has any. */
+  serveBlocks(host: string): Promise<void>;
+  /** Stages, for the order of tasks. */
+  addSparkListener(listener: SparkListener): () => void;
+}
+
 export class RescheduleSession implements DispatcherListener {
   readonly runId: string;
-  readonly #context: SparkContext;
+  readonly #context: SessionOwner;
   readonly #url: string | undefined;
   readonly #instances: number;
   readonly #blobs = new Set<string>();
@@ -62,7 +74,7 @@ export class RescheduleSession implements DispatcherListener {
   readonly #closedListeners: (() => void)[] = [];
   readonly #changeListeners: (() => void)[] = [];
 
-  constructor(context: SparkContext, runId: string) {
+  constructor(context: SessionOwner, runId: string) {
     this.runId = runId;
     this.#context = context;
     const { backend, configuration } = context;

@@ -1,0 +1,33 @@
+/** One call of one function as a task: what `offload` sends. The function and its receiver are the shared part, the arguments the task's own. */
+import { packData, requireData } from '../protocol/columns.ts';
+import type { TaskPayload } from './plan.ts';
+
+type AnyFunction = (this: unknown, ...args: unknown[]) => unknown;
+
+/** Shared by the tasks that call the same function on the same receiver. */
+export interface CallPlan {
+  readonly call: AnyFunction;
+  readonly hasSelf: boolean;
+  readonly self: unknown;
+}
+
+export const isCall = (plan: unknown): plan is CallPlan => typeof plan === 'object' && plan !== null && 'call' in plan;
+
+/** Arguments, and which of them are AbortSignals: those do not travel, as the task is killed where it runs. */
+type CallSource = readonly [args: readonly unknown[], signals: readonly number[]];
+
+/** @throws SP_COLUMN_NOT_DATA */
+export function encodeCall(args: readonly unknown[]): Uint8Array {
+  const signals = args.flatMap((arg, i) => (arg instanceof AbortSignal ? [i] : []));
+  const source: CallSource = [signals.length === 0 ? args : args.map((arg) => (arg instanceof AbortSignal ? undefined : arg)), signals];
+  const payload: TaskPayload = { partition: 0, route: [], source, inputs: [], properties: {} };
+  return packData(payload);
+}
+
+/** @throws what the function throws, and SP_COLUMN_NOT_DATA for a result that cannot travel */
+export async function runCall({ call, self }: CallPlan, source: unknown): Promise<unknown> {
+  const [args, signals] = source as CallSource;
+  const given = [...args];
+  for (const i of signals) given[i] = new AbortController().signal;
+  return requireData(await call.apply(self, given));
+}
