@@ -20,6 +20,12 @@ export function parseListen(text: string): { readonly host: string; readonly por
   return { host: match[1] ?? '127.0.0.1', port };
 }
 
+/** Says at the start what would fail when this process leads. @throws SP_CLI_USAGE, SP_SECURITY_* */
+export function checkAgents(configuration: Configuration): void {
+  const listen = configuration.get('agent.listen');
+  if (listen !== undefined) mayListen('the agent link', parseListen(listen).host, configuration);
+}
+
 interface AgentsOf {
   readonly host: string;
   readonly dispatcher: LocalDispatcher;

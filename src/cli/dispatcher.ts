@@ -9,7 +9,7 @@ import { dispatcherSettings } from '../reschedule/dispatcher-settings.ts';
 import type { HostSelector } from '../selectors/contract.ts';
 import { connectConfigured } from '../security/index.ts';
 import { transportUrlOf } from '../transports/index.ts';
-import { startConfiguredAgents } from './agents.ts';
+import { checkAgents, startConfiguredAgents } from './agents.ts';
 import { CLI_ERRORS } from './errors.ts';
 import { parseOptions, parseSettings, type Command } from './command.ts';
 
@@ -58,6 +58,7 @@ Examples:
     const url = transportUrlOf(configuration);
     if (url === undefined) throw CLI_ERRORS.USAGE({ command: 'dispatcher', reason: 'no --url is given, and neither transport.url nor redis.host is set' });
 
+    checkAgents(configuration);
     let stop: (signal: string) => void = () => undefined;
     const stopped = new Promise<string>((resolve) => (stop = resolve));
     const signals = ['SIGTERM', 'SIGINT'] as const;

@@ -3,6 +3,8 @@ import { protocolErrors } from './errors.ts';
 
 /** What every message body begins with: a version and how many items follow; and strings that are spelled out once. */
 const BODY_VERSION = 1;
+/** In its place: a body behind a signature (src/security). */
+export const SIGNED_BODY = 0xa1;
 /** Most items in one message; the dispatcher sends far fewer (BATCH_LIMITS). */
 export const MAX_ITEMS = 65_536;
 
@@ -20,8 +22,14 @@ export function begin(items: number): BinaryWriter {
 export function open(bytes: Uint8Array): BinaryReader {
   const reader = new BinaryReader(bytes);
   const version = reader.u8();
-  if (version !== BODY_VERSION) throw protocolErrors.UNKNOWN_VERSION({ version, known: BODY_VERSION });
+  checkVersion(version, BODY_VERSION);
   return reader;
+}
+
+/** @throws SP_PROTOCOL_SIGNED, SP_PROTOCOL_UNKNOWN_VERSION */
+export function checkVersion(version: number, known: number): void {
+  if (version === SIGNED_BODY) throw protocolErrors.SIGNED();
+  if (version !== known) throw protocolErrors.UNKNOWN_VERSION({ version, known });
 }
 
 /** Strings of one message: the first time spelled out (0, text), then by number (1 + index). */

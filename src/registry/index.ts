@@ -1,6 +1,7 @@
 import { systemClock, type Clock } from '../core/clock.ts';
 import { newId } from '../core/ids.ts';
 import { createLogger } from '../core/logger.ts';
+import { rarely } from '../core/rarely.ts';
 import { envelopeFactory } from '../protocol/batch.ts';
 import type { Envelope } from '../protocol/envelope.ts';
 import { EMPTY_BYTES } from '../protocol/task.ts';
@@ -28,6 +29,8 @@ const TOPIC = 'registry';
 const WHO_TOPIC = 'registry.who';
 
 const logger = createLogger('registry');
+/** Every process of a cluster is heard, so one of another version or key would fill the log. */
+const REFUSED_MS = 1000;
 
 /**
  * The register center on the topics of a transport: no broker feature is needed beyond broadcast, and it keeps nothing that
@@ -42,6 +45,11 @@ export function createRegisterCenter(transport: Transport, options: RegisterCent
   const makeEnvelope = envelopeFactory(newId('registry'));
   const listeners = new Map<Registration['kind'], Set<(event: RegistryEvent) => void>>();
   const announcers = new Set<Announcer>();
+  const refused = rarely(
+    REFUSED_MS,
+    (messages, type: string, { message }: Error) => logger.warn('a message was refused', { type, error: message, messages }),
+    clock,
+  );
   let askedAt = Number.NEGATIVE_INFINITY;
   let closed = false;
 
@@ -92,7 +100,7 @@ export function createRegisterCenter(transport: Transport, options: RegisterCent
         members.left(decodeLeave(body), 'expired');
       }
     } catch (error) {
-      logger.warn('a message was refused', { type, error: (error as Error).message });
+      refused(type, error as Error);
     }
   };
 

@@ -1,4 +1,5 @@
 import { BinaryReader, BinaryWriter } from '../protocol/codec.ts';
+import { checkVersion } from '../protocol/body.ts';
 import { protocolErrors } from '../protocol/errors.ts';
 import type { Load, Registration } from './contract.ts';
 
@@ -20,8 +21,7 @@ function begin(): BinaryWriter {
 
 function open(bytes: Uint8Array): BinaryReader {
   const reader = new BinaryReader(bytes);
-  const version = reader.u8();
-  if (version !== VERSION) throw protocolErrors.UNKNOWN_VERSION({ version, known: VERSION });
+  checkVersion(reader.u8(), VERSION);
   return reader;
 }
 

@@ -24,6 +24,8 @@ const INHERITED = [
   'worker.drain.grace',
   'registry.beat',
   'registry.ttl',
+  'security.frame.ttl',
+  'security.clock.skew',
   'log.level',
   'dispatch.queue.depth',
 ] as const;
@@ -38,6 +40,7 @@ const CREDENTIALS = [
   'transport.tls.key',
   'transport.tls.servername',
   'redis.password',
+  'key.file',
 ] as const;
 
 /** Killed when they have not ended by themselves so long after being asked to. */

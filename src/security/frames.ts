@@ -4,13 +4,13 @@
  * sender or type. One HMAC-SHA256 a frame, however many tasks it holds.
  */
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
+import { SIGNED_BODY } from '../protocol/body.ts';
 import { BinaryReader, BinaryWriter } from '../protocol/codec.ts';
 import type { Envelope } from '../protocol/envelope.ts';
 import { SECURITY_ERRORS } from './errors.ts';
 import type { KeyRing } from './key-ring.ts';
 import { ReplayWindow } from './replay-window.ts';
 
-const VERSION = 0xa1;
 const SESSION_BYTES = 8;
 const MAC_BYTES = 32;
 /** Senders remembered at a time; the one heard longest ago is forgotten first. */
@@ -49,7 +49,7 @@ export class FrameSigner {
     const number = this.#numbers.get(channel) ?? this.#floor;
     this.#numbers.set(channel, number + 1);
     out.reset();
-    out.u8(VERSION);
+    out.u8(SIGNED_BODY);
     out.string(current.id);
     out.raw(this.#session);
     out.varint(number);
@@ -107,7 +107,7 @@ export class FrameVerifier {
     let headerBytes: number;
     let mac: Uint8Array;
     try {
-      if (reader.u8() !== VERSION) throw SECURITY_ERRORS.UNSIGNED();
+      if (reader.u8() !== SIGNED_BODY) throw SECURITY_ERRORS.UNSIGNED();
       keyId = reader.string();
       session = reader.raw(SESSION_BYTES);
       number = reader.varint();

@@ -92,15 +92,20 @@ export function watchKeyFile(path: string, clock: Clock = systemClock): KeyRing 
     return `${mtimeMs} ${size} ${ino}`;
   };
   let seen = stamp();
+  let told = '';
   clock.every(LOOK_MS, () => {
     try {
       const now = stamp();
       if (now === seen) return;
       seen = now;
       ring = readKeyFile(path);
+      told = '';
       logger.info('keys were read again', { path, signs: ring.current.id });
     } catch (error) {
-      logger.error('the keys stay as they were', { error: (error as Error).message });
+      const { message } = error as Error;
+      // Once, not every two seconds.
+      if (message !== told) logger.error('the keys stay as they were', { error: message });
+      told = message;
     }
   });
   return {

@@ -1,5 +1,6 @@
 import { systemClock } from '../core/clock.ts';
 import { createLogger } from '../core/logger.ts';
+import { rarely } from '../core/rarely.ts';
 import type { Envelope } from '../protocol/envelope.ts';
 import type { Delivery, Transport } from '../transports/contract.ts';
 import { FrameSigner, FrameVerifier, type Channel, type Verified, type VerifierOptions } from './frames.ts';
@@ -18,17 +19,8 @@ export interface SecureOptions {
 
 const logger = createLogger('security');
 
-function warnSometimes(): (channel: Channel, error: Error) => void {
-  let last = Number.NEGATIVE_INFINITY;
-  let refused = 0;
-  return (channel, error) => {
-    refused += 1;
-    const now = systemClock.now();
-    if (now - last < 1000) return;
-    last = now;
-    logger.warn('a frame was refused', { channel, error: error.message, refused });
-  };
-}
+const warnRarely = (): ((channel: Channel, error: Error) => void) =>
+  rarely(1000, (refused, channel: Channel, error: Error) => logger.warn('a frame was refused', { channel, error: error.message, refused }));
 
 /**
  * A transport whose frames are signed and verified; what does not verify reaches no handler and no decoder of bodies.
@@ -37,7 +29,7 @@ function warnSometimes(): (channel: Channel, error: Error) => void {
  * Refused frames are acknowledged, so that they do not come back for ever.
  */
 export function secureTransport(transport: Transport, ring: KeyRing, options: SecureOptions = {}): Transport {
-  const { ttlMs = 3_600_000, skewMs = 300_000, now = () => systemClock.wallTime(), onRefused = warnSometimes() } = options;
+  const { ttlMs = 3_600_000, skewMs = 300_000, now = () => systemClock.wallTime(), onRefused = warnRarely() } = options;
   const signer = new FrameSigner(ring, now);
   const verifierOptions: VerifierOptions = { ring, now, ttlMs, skewMs };
   // One window a queue, however often it is consumed: frames of one subscription that ended come by the next.

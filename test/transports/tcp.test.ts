@@ -167,7 +167,7 @@ describe('the tcp transport', () => {
       for (const host of ['0.0.0.0', '[::]', '192.0.2.1', 'example.com']) {
         await expect(connectTransport(`tcp://${host}:0`, { role: 'hub' })).rejects.toMatchObject({
           code: 'SP_TRANSPORT_NOT_LOOPBACK',
-          remedy: expect.stringContaining('signed envelopes and a key'),
+          remedy: expect.stringContaining('set a key, so that frames are signed'),
         });
       }
     });
