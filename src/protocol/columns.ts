@@ -125,7 +125,7 @@ function kindOf(records: readonly unknown[]): number {
 }
 
 function isInt32(value: unknown): boolean {
-  return ((value as number) | 0) === value && !Object.is(value, -0);
+  return typeof value === 'number' && (value | 0) === value && !Object.is(value, -0);
 }
 
 function header(tag: number, count: number, extra: number): Buffer {

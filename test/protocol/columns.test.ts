@@ -49,6 +49,12 @@ function hasMinusZero(value: unknown): boolean {
   return Object.is(value, -0);
 }
 
+test('numbers among bigints survive', () => {
+  const records = [[0, 0n], [0n, 0], 1, 1n];
+  expect(decodeRecords(encodeRecords(records))).toEqual(records);
+  expect(decodeRecords(encodeRecords([1, 1n]))).toEqual([1, 1n]);
+});
+
 test('any data survives', () => {
   const value = fc.anything({ withBigInt: true, withDate: true, withNullPrototype: false, withTypedArray: false, withSparseArray: false });
   fc.assert(
