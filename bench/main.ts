@@ -9,6 +9,7 @@ const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
   engine: () => import('./engine/bench.ts'),
   dispatch: () => import('./dispatch/bench.ts'),
   'apache-spark': () => import('./apache-spark/bench.ts'),
+  transactions: () => import('./transactions/bench.ts'),
 };
 
 const usage = `usage: npm run bench -- NAME [--quick] [--json]; NAME is one of ${Object.keys(BENCHES).join(', ')}`;

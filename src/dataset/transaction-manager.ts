@@ -39,18 +39,18 @@ export class DriverTransactions implements TransactionManager, TransactionHost {
   /** Transactions begun so far. */
   begun = 0;
   #draining: string | undefined;
-  #beating = false;
+  #beat: Promise<void> | undefined;
 
   constructor(options: ManagerOptions) {
     this.#options = options;
     this.store = options.store;
     this.session = options.session;
-    this.#beats = options.clock.every(options.beatMs, () => void this.#beat());
+    this.#beats = options.clock.every(options.beatMs, () => {
+      this.#beat ??= this.#renew().finally(() => (this.#beat = undefined));
+    });
   }
 
-  async #beat(): Promise<void> {
-    if (this.#beating) return;
-    this.#beating = true;
+  async #renew(): Promise<void> {
     try {
       // Snapshots that are asked for from here on need no less than this one; those asked for before are active.
       const now = oldestNeeded(await this.store.snapshot());
@@ -59,8 +59,6 @@ export class DriverTransactions implements TransactionManager, TransactionHost {
     } catch (error) {
       // A fenced session tells everyone who commits; a store that does not answer is asked again.
       this.#options.logger.warn('the session in the dataset store could not be renewed', { error: (error as Error).message });
-    } finally {
-      this.#beating = false;
     }
   }
 
@@ -193,7 +191,7 @@ export class DriverTransactions implements TransactionManager, TransactionHost {
       transaction.poisonWith(DATASET_ERRORS.DRAINING({ reason: this.#draining }));
       transaction.abort();
     }
-    await Promise.all(this.#background);
+    await Promise.all([...this.#background, this.#beat]);
     await this.session.close();
   }
 }

@@ -4,6 +4,7 @@
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -23,6 +24,10 @@ export interface InvariantReport {
   readonly reads: number;
   readonly violations: readonly string[];
   readonly kills: number;
+  /** Workers killed, one a driver's life. */
+  readonly workerKills: number;
+  /** Jobs that drivers had confirmed. */
+  readonly moves: number;
   /** Increments that drivers had confirmed, and what the counter holds. */
   readonly confirmed: number;
   readonly begun: number;
@@ -44,6 +49,17 @@ function kill(child: ChildProcess): void {
   }
 }
 
+/** One child of a driver. Gives how many: 0 when it has none now. */
+function killWorkerOf(driver: ChildProcess): number {
+  try {
+    const children = readFileSync(`/proc/${driver.pid}/task/${driver.pid}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number);
+    process.kill(children[Math.floor(Math.random() * children.length)] as number, 'SIGKILL');
+    return 1;
+  } catch {
+    return 0;
+  }
+}
+
 export async function watchInvariant({ store, reads, kills }: InvariantOptions): Promise<InvariantReport> {
   const violations: string[] = [];
   const running = new Set<ChildProcess>();
@@ -51,6 +67,7 @@ export async function watchInvariant({ store, reads, kills }: InvariantOptions):
   let confirmed = 0;
   let begun = 0;
   let moves = 0;
+  let workerKills = 0;
   let failed: Error | undefined;
   const driver = (): ChildProcess => {
     const { child, lines } = start('mover.ts', store);
@@ -72,8 +89,9 @@ export async function watchInvariant({ store, reads, kills }: InvariantOptions):
     const reader = start('reader.ts', store);
     running.add(reader.child);
     reader.lines((line) => {
-      if (line === 'ok') seen += 1;
-      else violations.push(line);
+      if (line !== 'ok') violations.push(line);
+      // What is read before anything moves proves nothing.
+      else if (confirmed > 0) seen += 1;
     });
     const drivers = [driver(), driver()];
     for (let done = 0; done < kills; done++) {
@@ -81,9 +99,12 @@ export async function watchInvariant({ store, reads, kills }: InvariantOptions):
       const movesBefore = moves;
       const end = performance.now() + 60_000;
       while ((confirmed === before || moves === movesBefore) && failed === undefined && performance.now() < end) await wait(20);
-      // At any moment of whatever it does next.
+      const victim = drivers.shift() as ChildProcess;
+      // At any moment of whatever it does next: first one of its workers, then all of it.
       await wait(Math.random() * 300);
-      kill(drivers.shift() as ChildProcess);
+      workerKills += killWorkerOf(victim);
+      await wait(Math.random() * 300);
+      kill(victim);
       drivers.push(driver());
     }
     const end = performance.now() + 120_000 + reads * 100;
@@ -96,5 +117,5 @@ export async function watchInvariant({ store, reads, kills }: InvariantOptions):
   let counted = Number.NaN;
   counter.lines((line) => (counted = Number(line)));
   await once(counter.child, 'close');
-  return { reads: seen, violations, kills, confirmed, begun, counted };
+  return { reads: seen, violations, kills, workerKills, moves, confirmed, begun, counted };
 }

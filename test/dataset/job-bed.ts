@@ -1,4 +1,4 @@
-/** A context with two worker processes over tcp, its datasets, and a reader that is another driver. */
+/** A context with two worker processes over tcp, its datasets, another driver that writes, and one in a process of its own that looks. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,7 +7,8 @@ import type { Datasets } from '../../src/dataset/contract.ts';
 import { datasetsOf, openDatasets } from '../../src/dataset/index.ts';
 import type { DriverDatasets } from '../../src/dataset/open.ts';
 import { SparkContext } from '../../src/scheduler/spark-context.ts';
-import { all, type StoreBed } from './stores.ts';
+import { startObserver, type Observer } from './observer.ts';
+import type { StoreBed } from './stores.ts';
 
 export type Pair = [string, number];
 
@@ -15,6 +16,7 @@ export interface JobBed {
   readonly sc: SparkContext;
   readonly datasets: DriverDatasets;
   readonly outside: Datasets;
+  readonly observer: Observer;
   /** Directory for files by which tasks and tests tell each other things. */
   readonly marks: string;
   /** A name not used before. */
@@ -23,7 +25,7 @@ export interface JobBed {
   pairs(count: number, value?: number): Pair[];
   /** A new key/value table that holds these. */
   table(rows?: readonly Pair[]): Promise<string>;
-  /** What the other driver sees. */
+  /** What another process sees. */
   read(name: string): Promise<Pair[]>;
   /** Transactions begun so far. */
   begun(): number;
@@ -41,7 +43,7 @@ export function jobBed(bed: StoreBed): JobBed {
       if (rows.length > 0) await made.sc.parallelize(rows, 3).saveAsDataset(name);
       return name;
     },
-    read: (name: string) => all(made.outside.context.keyValue<string, number>(name).scan()),
+    read: (name: string) => made.observer.read<Pair>(name),
     begun: () => made.datasets.transactions.begun,
   } as { -readonly [K in keyof JobBed]: JobBed[K] };
   beforeAll(async () => {
@@ -57,10 +59,12 @@ export function jobBed(bed: StoreBed): JobBed {
     });
     made.datasets = await datasetsOf(made.sc);
     made.outside = await openDatasets({ store }, made.sc.configuration);
+    made.observer = await startObserver(store);
     // Workers are there before the first test asks where it runs.
     await made.sc.range(4).count();
   }, 90_000);
   afterAll(async () => {
+    await made.observer.close();
     await made.outside.close();
     await made.sc.stop();
     rmSync(made.marks, { recursive: true, force: true });

@@ -16,6 +16,7 @@ export interface PostgresServerOptions {
 /** A private PostgreSQL on a free loopback port, its data in a temporary directory. */
 export interface PostgresServer {
   readonly port: number;
+  readonly pid: number;
   /** A new, empty database: its URL, with the password if there is one. */
   database(): Promise<string>;
   /** Empties a database of what this project keeps there: quicker than a new one. */
@@ -69,6 +70,7 @@ export async function startPostgres(options: PostgresServerOptions = {}): Promis
   let databases = 0;
   return {
     port,
+    pid: server.pid,
     async database() {
       const name = `test_${++databases}`;
       await admin.query(`CREATE DATABASE ${name}`);

@@ -74,7 +74,10 @@ export async function startServer(options: ServerProcessOptions): Promise<Server
       } catch {
         // Gone already.
       }
-      if (signal !== 'SIGSTOP' && signal !== 'SIGCONT') await exited;
+      if (signal === 'SIGSTOP' || signal === 'SIGCONT') return;
+      // Whoever waits for its end must not end before.
+      child.ref();
+      await exited;
     },
   };
   const deadline = performance.now() + readyMs;

@@ -1,11 +1,9 @@
 /** Moves amounts between two accounts, counts, and rewrites rows by a job in worker processes, until it is killed. */
 import { SparkContext } from '../../../src/scheduler/spark-context.ts';
 import { attachDatasets, openDatasets } from '../../../src/dataset/index.ts';
-import { loadConfiguration } from '../../../src/core/config.ts';
 
 const [store, what] = process.argv.slice(2) as [string, string | undefined];
-const configuration = loadConfiguration({ env: {}, conf: Object.entries({ 'dataset.session.ttl': '4s' }) });
-const datasets = await openDatasets({ store }, configuration);
+const datasets = await openDatasets({ store });
 const retry = { retries: 1000, backoffMs: 5 };
 
 if (what === 'prepare') {

@@ -17,4 +17,6 @@ for (;;) {
     return rows === 40 && values.size === 1 ? undefined : `rows: ${rows} with ${values.size} values`;
   });
   if (!process.stdout.write(`${fault ?? 'ok'}\n`)) await new Promise((resolve) => process.stdout.once('drain', resolve));
+  // So that those who write get their turn.
+  await new Promise((resolve) => setTimeout(resolve, 2));
 }
