@@ -2,13 +2,14 @@
 import type { Clock, Timer } from '../core/clock.ts';
 import type { Logger } from '../core/logger.ts';
 import type { DispatcherListener } from '../dispatcher/contract.ts';
+import type { SparkApplicationInfo, SparkExecutor } from '../protocol/spark-application.ts';
 import type { StatusUpdate, TaskDescription } from '../protocol/task.ts';
 import type { Registration } from '../registry/contract.ts';
 import type { HostSelector } from '../selectors/contract.ts';
 import { parseEvent, type SparkEvent } from './events.ts';
 import { FRAME, FrameWriter, type FrameReader } from './frames.ts';
 import type { LinkHandler, LinkPeer } from './link-server.ts';
-import { LatencyHistogram, type LatencySnapshot } from './metrics.ts';
+import { LatencyHistogram } from './metrics.ts';
 import { placeRound, readRound, SPARK_KIND, stageOfName } from './placement.ts';
 
 /** What an application needs of a dispatcher; `LocalDispatcher.attach` gives it. */
@@ -27,59 +28,6 @@ export interface SparkWorkers {
   /** Tasks of all applications that are known to run on it. */
   started(workerId: string): number;
   isDraining(workerId: string): boolean;
-}
-
-export interface SparkExecutor {
-  readonly executorId: string;
-  readonly workerId: string;
-  readonly host: string;
-  readonly cores: number;
-}
-
-export interface WorkerFigures {
-  readonly workerId: string;
-  readonly host: string;
-  readonly captured: number;
-  readonly finished: number;
-  readonly fallenBack: number;
-}
-
-/** What `spark-proxy apps` shows. */
-export interface SparkApplicationInfo {
-  readonly id: string;
-  readonly runId: string;
-  readonly name: string;
-  readonly user: string;
-  readonly sparkVersion: string;
-  readonly driverHost: string;
-  readonly pid: number;
-  readonly uiUrl: string;
-  readonly mode: 'external' | 'internal';
-  readonly linked: boolean;
-  readonly startedMs: number;
-  readonly activeJobs: number;
-  readonly executors: readonly SparkExecutor[];
-  readonly figures: SparkFigures;
-}
-
-export interface SparkFigures {
-  /** Launches that the agent took. */
-  readonly captured: number;
-  /** Of these, those that ended on the executor they were sent to through the dispatcher. */
-  readonly rerouted: number;
-  /** Of these, those that went Spark's own way after all, to the same executor. */
-  readonly fallenBack: number;
-  /** Launches on external executors that were not taken: the link was down. */
-  readonly direct: number;
-  /** Tasks that the selector placed elsewhere than Spark had. */
-  readonly moved: number;
-  readonly live: number;
-  /** Tasks by Spark's own listener events: ended on external executors, and on Spark's own. */
-  readonly endedOutside: number;
-  readonly endedInside: number;
-  /** From the capture of a launch until Spark heard from the executor that the task runs. */
-  readonly latency: LatencySnapshot;
-  readonly workers: readonly WorkerFigures[];
 }
 
 export interface SparkApplicationOptions {

@@ -1,5 +1,6 @@
 export { advertiseDispatcher } from './advertise.ts';
-export type { SparkApplicationInfo, SparkExecutor, SparkFigures, SparkPort, WorkerFigures } from './application.ts';
+export type { LatencySnapshot, SparkApplicationInfo, SparkExecutor, SparkFigures, WorkerFigures } from '../protocol/spark-application.ts';
+export type { SparkPort } from './application.ts';
 export type { AgentEvent, SparkEvent } from './events.ts';
 export { agentJar, splitOptions } from './executor-command.ts';
 export { pinSparkTasks, SPARK_KIND } from './placement.ts';

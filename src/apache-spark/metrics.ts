@@ -1,15 +1,7 @@
+import type { LatencySnapshot } from '../protocol/spark-application.ts';
+
 /** Upper bounds of the buckets, milliseconds; the last bucket has none. */
 export const LATENCY_BUCKETS_MS: readonly number[] = [0.5, 1, 2, 4, 8, 16, 32, 64, 128, 256, 1024, 8192];
-
-export interface LatencySnapshot {
-  readonly count: number;
-  readonly sumMs: number;
-  /** Tasks a bucket; one more than LATENCY_BUCKETS_MS. */
-  readonly buckets: readonly number[];
-  /** Upper bound of the bucket that holds it, milliseconds. */
-  readonly p50Ms: number;
-  readonly p99Ms: number;
-}
 
 /** A histogram of fixed size. */
 export class LatencyHistogram {

@@ -4,10 +4,11 @@ import { createLogger, type Logger } from '../core/logger.ts';
 import { version } from '../core/version.ts';
 import type { DispatcherListener } from '../dispatcher/contract.ts';
 import type { ApplicationProfile } from '../protocol/application.ts';
+import type { SparkApplicationInfo } from '../protocol/spark-application.ts';
 import type { Announcement, RegisterCenter, Registration, RegistryEvent } from '../registry/contract.ts';
 import type { HostSelector } from '../selectors/contract.ts';
 import { settingsOf, sparkLabels } from './announcement.ts';
-import { SparkApplication, type SparkApplicationInfo, type SparkPort, type SparkWorkers } from './application.ts';
+import { SparkApplication, type SparkPort, type SparkWorkers } from './application.ts';
 import { sparkErrors } from './errors.ts';
 import type { SparkEvent } from './events.ts';
 import { startLinkServer, type LinkHandler, type LinkPeer, type LinkServer, type LinkServerOptions } from './link-server.ts';
@@ -51,8 +52,8 @@ export interface AgentService {
   /** SparkContext.stop from outside. False: no such application is linked. An application is named by its id or run id. */
   stop(application: string, reason: string): boolean;
   killTask(application: string, taskId: number, reason: string): boolean;
-  /** `reschedule.dst.executor`, live: of one application, or of all and those to come. */
-  setMode(mode: 'external' | 'internal', application?: string): void;
+  /** `reschedule.dst.executor`, live: of one application (false: no such one is linked), or of all and those to come. */
+  setMode(mode: 'external' | 'internal', application?: string): boolean;
   close(): Promise<void>;
 }
 
@@ -277,11 +278,15 @@ class Agents implements AgentService, SparkWorkers {
     return application !== undefined;
   }
 
-  setMode(mode: 'external' | 'internal', name?: string): void {
-    if (name === undefined) {
-      this.#mode = mode;
-      for (const { application } of this.#entries.values()) application.setMode(mode);
-    } else this.#find(name)?.setMode(mode);
+  setMode(mode: 'external' | 'internal', name?: string): boolean {
+    if (name !== undefined) {
+      const application = this.#find(name);
+      application?.setMode(mode);
+      return application !== undefined;
+    }
+    this.#mode = mode;
+    for (const { application } of this.#entries.values()) application.setMode(mode);
+    return true;
   }
 
   async close(): Promise<void> {

@@ -53,8 +53,24 @@ export async function startAgents(
     registerMs: configuration.get('worker.register.timeout'),
     logger,
   });
-  if (configuration.get('reschedule.dst.executor') === 'internal') service.setMode('internal');
-  return service;
+  const DESTINATION = 'reschedule.dst.executor';
+  if (configuration.get(DESTINATION) === 'internal') service.setMode('internal');
+  const off = configuration.onChange((key) => {
+    if (key === DESTINATION) service.setMode(configuration.get(DESTINATION));
+  });
+  return {
+    get address() {
+      return service.address;
+    },
+    applications: () => service.applications(),
+    stop: (application, reason) => service.stop(application, reason),
+    killTask: (application, taskId, reason) => service.killTask(application, taskId, reason),
+    setMode: (mode, application) => service.setMode(mode, application),
+    close: async () => {
+      off();
+      await service.close();
+    },
+  };
 }
 
 /** Undefined: `agent.listen` is not set. @throws the error of listen; SP_CLI_* */

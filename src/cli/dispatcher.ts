@@ -82,7 +82,7 @@ Examples:
         onLeading: async (dispatcher, registry) => {
           logger.info('leads', { id: dispatcher.id, pid: process.pid, term: dispatcher.term });
           const agents = await startConfiguredAgents(configuration, { dispatcher, registry, selector });
-          return agents?.close;
+          return agents === undefined ? undefined : { close: agents.close, spark: agents.service };
         },
         onStandby: () => logger.info('stands by', { pid: process.pid }),
       });

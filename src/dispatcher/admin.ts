@@ -12,6 +12,7 @@ import {
   type TaskInfo,
   type WorkerInfo,
 } from '../protocol/admin.ts';
+import type { SparkApplicationInfo } from '../protocol/spark-application.ts';
 import type { Load, RegisterCenter, Registration } from '../registry/contract.ts';
 import { LEADER_LABELS } from '../registry/leader.ts';
 import type { Delivery } from '../transports/contract.ts';
@@ -25,11 +26,22 @@ interface Present {
   load: Load;
 }
 
+/** The applications of Apache Spark that this dispatcher serves; src/apache-spark has them. */
+export interface SparkApplications {
+  applications(): readonly SparkApplicationInfo[];
+  /** SparkContext.stop. False: no such application is linked. */
+  stop(application: string, reason: string): boolean;
+  /** Of one application (false: no such one is linked), or of all. */
+  setMode(mode: 'external' | 'internal', application?: string): boolean;
+}
+
 export interface AdminOptions {
   readonly registry: RegisterCenter;
   readonly dispatcher: LocalDispatcher;
   readonly history: TaskHistory;
   readonly gateway: () => Gateway;
+  /** Undefined: it awaits no agents. */
+  readonly spark: () => SparkApplications | undefined;
   readonly now: () => number;
 }
 
@@ -50,6 +62,15 @@ export class Admin {
       return { worker };
     },
     retry: ({ application, taskId, drop }) => this.#retry(application, taskId, drop === true),
+    apps: () => ({ applications: this.#options.spark()?.applications() ?? [] }),
+    stop: ({ application }) => {
+      if (this.#options.spark()?.stop(application, 'an operator stops it') !== true) throw noSpark(application);
+      return { application };
+    },
+    destination: ({ destination, application }) => {
+      if (this.#options.spark()?.setMode(destination, application) !== true) throw noSpark(application ?? '');
+      return { destination };
+    },
   };
 
   constructor(options: AdminOptions) {
@@ -157,6 +178,8 @@ export class Admin {
     return { taskId };
   }
 }
+
+const noSpark = (id: string) => dispatcherErrors.NO_SUCH({ what: 'linked application of Apache Spark', id });
 
 function dispatcherInfo({ id, host, pid, version, labels }: Registration): DispatcherInfo {
   const role = labels[LEADER_LABELS.role];

@@ -5,7 +5,7 @@ import { createLogger, type Logger } from '../core/logger.ts';
 import type { RegisterCenter } from '../registry/contract.ts';
 import { createRegisterCenter } from '../registry/index.ts';
 import type { Transport } from '../transports/contract.ts';
-import { Admin } from './admin.ts';
+import { Admin, type SparkApplications } from './admin.ts';
 import { dispatcherErrors } from './errors.ts';
 import { Gateway } from './gateway.ts';
 import { TaskHistory } from './history.ts';
@@ -13,8 +13,12 @@ import { Leadership, leaderId, type LeadershipOptions } from './leadership.ts';
 import type { LocalDispatcher } from './local.ts';
 import { createDispatcher, type DispatcherOptions } from './service.ts';
 
-/** Ends what began with a time at the lead; undefined: nothing. */
-export type LeadingEnd = (() => unknown) | undefined;
+/** What began with a time at the lead, and ends with it. */
+export interface LeadingPart {
+  close(): unknown;
+  /** What operators may ask of Apache Spark. */
+  readonly spark?: SparkApplications;
+}
 
 export interface DispatcherServerOptions {
   /** Schemes without a broker of their own (`tcp:`) are served by one dispatcher process, which leads; the others are its guests. */
@@ -27,8 +31,8 @@ export interface DispatcherServerOptions {
   /** Of each term's dispatcher: selector, order, limits. Asked at the beginning of each term. */
   readonly dispatcher: () => Promise<Pick<DispatcherOptions, 'selector'> & Partial<DispatcherOptions>>;
   readonly queueDepth?: number;
-  /** Called whenever this process begins to lead; what it returns is called when it leads no more. In-process sources of tasks attach here. */
-  readonly onLeading?: (dispatcher: LocalDispatcher, registry: RegisterCenter) => LeadingEnd | Promise<LeadingEnd>;
+  /** Called whenever this process begins to lead; what it returns is closed when it leads no more. In-process sources of tasks attach here. */
+  readonly onLeading?: (dispatcher: LocalDispatcher, registry: RegisterCenter) => LeadingPart | undefined | void | Promise<LeadingPart | undefined>;
   readonly onStandby?: () => void;
   readonly clock?: Clock;
   readonly logger?: Logger;
@@ -250,14 +254,15 @@ class Server implements DispatcherServer {
       clock: this.#clock,
       logger: this.#logger,
     });
-    const admin = new Admin({ registry, dispatcher, history: this.#history, gateway: () => gateway, now: () => this.#clock.now() });
+    const admin = new Admin({ registry, dispatcher, history: this.#history, gateway: () => gateway, spark: () => part?.spark, now: () => this.#clock.now() });
+    let part: LeadingPart | undefined;
     await admin.open();
     await gateway.open();
-    const ended = await onLeading?.(dispatcher, registry);
+    part = (await onLeading?.(dispatcher, registry)) ?? undefined;
     return {
       gateway,
       async end(how) {
-        await ended?.();
+        await part?.close();
         admin.close();
         await gateway.close();
         await (how === 'abandon' ? dispatcher.abandon() : dispatcher.close());

@@ -7,6 +7,7 @@ import { errorToWire, type WireError } from '../core/errors.ts';
 import { begin, open } from './body.ts';
 import { protocolErrors } from './errors.ts';
 import { parseJson } from './service-messages.ts';
+import type { SparkApplicationInfo } from './spark-application.ts';
 
 export const ADMIN_MESSAGE = { request: 'admin', reply: 'admin-reply' } as const;
 
@@ -92,6 +93,10 @@ export interface AdminRequests {
   kill: { ask: { application: string; taskId?: number | undefined }; answer: { killed: number } };
   drain: { ask: { worker: string }; answer: { worker: string } };
   retry: { ask: { application: string; taskId: number; drop?: boolean | undefined }; answer: { taskId: number } };
+  /** Of Apache Spark; those that ended last, too. */
+  apps: { ask: Record<never, never>; answer: { applications: readonly SparkApplicationInfo[] } };
+  stop: { ask: { application: string }; answer: { application: string } };
+  destination: { ask: { destination: 'external' | 'internal'; application?: string | undefined }; answer: { destination: string } };
 }
 
 export type AdminQuestion = keyof AdminRequests;
@@ -108,6 +113,9 @@ const ASKS: { readonly [Q in AdminQuestion]: z.ZodType } = {
   kill: z.strictObject({ application: name, taskId: taskId.optional() }),
   drain: z.strictObject({ worker: name }),
   retry: z.strictObject({ application: name, taskId, drop: z.boolean().optional() }),
+  apps: z.strictObject({}),
+  stop: z.strictObject({ application: name }),
+  destination: z.strictObject({ destination: z.enum(['external', 'internal']), application: name.optional() }),
 };
 
 function encode(value: unknown): Uint8Array {

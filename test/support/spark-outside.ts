@@ -4,13 +4,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { SparkApplicationInfo } from '../../src/apache-spark/index.ts';
+import { askOnce } from '../../src/cli/admin-client.ts';
 import { environmentName } from '../../src/core/config.ts';
+import type { TaskInfo } from '../../src/protocol/admin.ts';
 import { buildAgent } from '../../tools/build-jvm.ts';
 import { freePort } from './server-process.ts';
 import { AGENT_JAR, sparkEnvironment, sparkHome, startProgram, type Program } from './spark.ts';
 
 const CLI = fileURLToPath(new URL('../../bin/spark-proxy.js', import.meta.url));
-const DISPATCHER = fileURLToPath(new URL('spark-dispatcher.ts', import.meta.url));
+/** Until a process serves, on a machine that has much else to do. */
+const READY_MS = 60_000;
 
 export interface OutsideOptions {
   /** Sparks of the workers. @defaultValue the default one */
@@ -39,7 +42,12 @@ export interface Outside {
   restartDispatcher(): Promise<void>;
   /** Pids of the external executors that the workers have said they started, latest last. */
   executorPids(): number[];
+  /** As `spark-proxy apps` asks. */
   applications(): Promise<readonly SparkApplicationInfo[]>;
+  /** As `spark-proxy tasks` asks, newest first. */
+  tasks(application: string): Promise<readonly TaskInfo[]>;
+  /** Runs a command of an operator; gives what it prints. */
+  operate(...args: string[]): Promise<string>;
   stop(): Promise<void>;
 }
 
@@ -52,12 +60,14 @@ export async function startOutside(options: OutsideOptions = {}): Promise<Outsid
   const directory = mkdtempSync(join(tmpdir(), 'spark-proxy-outside-'));
   const env: NodeJS.ProcessEnv = { [environmentName('log.level')]: 'info', [environmentName('spark.local.dir')]: directory };
   for (const [key, value] of Object.entries(settings)) env[environmentName(key)] = value;
+  const conf = Object.entries(settings).map(([key, value]) => `${key}=${value}`);
   // A worker dies with its broker's address unchanged, so ports are chosen here.
   const fixed = url === 'tcp://127.0.0.1:0' ? `tcp://127.0.0.1:${await freePort()}` : url;
   const agentPort = await freePort();
   const serve = async (): Promise<Program> => {
-    const program = startProgram(process.execPath, [DISPATCHER, fixed, String(agentPort), String(expected)], sparkEnvironment('', env));
-    await program.printed(/^SERVES /m, 30_000);
+    const args = [CLI, 'dispatcher', '--url', fixed, '--agent-port', String(agentPort), '--conf', `worker.instances=${expected}`];
+    const program = startProgram(process.execPath, args, sparkEnvironment('', env));
+    await program.printed(/agents are awaited/, READY_MS);
     return program;
   };
   let dispatcher = await serve();
@@ -66,7 +76,7 @@ export async function startOutside(options: OutsideOptions = {}): Promise<Outsid
     const args = [CLI, 'worker', '--url', fixed, '--slots', String(slots), ...homes.flatMap((home) => ['--spark-home', home])];
     const program = startProgram(process.execPath, args, sparkEnvironment('', env));
     workers.push(program);
-    await program.printed(/worker: ready/, 30_000);
+    await program.printed(/worker: ready/, READY_MS);
     return program;
   };
   const stop = async (): Promise<void> => {
@@ -94,11 +104,13 @@ export async function startOutside(options: OutsideOptions = {}): Promise<Outsid
       dispatcher = await serve();
     },
     executorPids: () => workers.flatMap(({ output }) => [...output.stderr.matchAll(/an executor starts .*?pid=(\d+)/g)].map((match) => Number(match[1]))),
-    applications: async () => {
-      const before = dispatcher.output.stdout.length;
-      dispatcher.child.kill('SIGUSR2');
-      const [, text] = await dispatcher.printed(new RegExp(`^[^]{${before}}[^]*?APPLICATIONS (.*)$`, 'm'), 30_000);
-      return JSON.parse(text as string) as SparkApplicationInfo[];
+    applications: async () => (await askOnce('apps', { url: fixed, conf }, 'apps', {})).applications,
+    tasks: async (application) => (await askOnce('tasks', { url: fixed, conf }, 'tasks', { application, limit: 10_000 })).tasks,
+    operate: async (...args) => {
+      const program = startProgram(process.execPath, [CLI, ...args, '--url', fixed], sparkEnvironment('', env));
+      const code = await program.ended;
+      if (code !== 0) throw new Error(`spark-proxy ${args.join(' ')} ended with ${code}: ${program.output.stderr}`);
+      return program.output.stdout;
     },
     stop,
   };

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { SPARK_FAULTS, SparkChaos } from '../../chaos/spark.ts';
 import { describeWith } from '../../support/requires.ts';
 
-const LIMIT = 480_000;
+const LIMIT = 900_000;
 
 describeWith(['java', 'maven', 'python', 'spark', 'redis'], 'a Spark application lives on, its results right and its tasks out again', () => {
   let chaos: SparkChaos;

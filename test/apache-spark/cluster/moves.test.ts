@@ -1,11 +1,12 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { SparkApplicationInfo, SparkExecutor } from '../../../src/apache-spark/index.ts';
 import { describeWith } from '../../support/requires.ts';
-import { CORPUS, startStandalone, submitApplication, type EventLog, type SparkCluster } from '../../support/spark.ts';
+import { CORPUS, insideTasks, readEventLog, startStandalone, submitApplication, type EventLog, type SparkCluster } from '../../support/spark.ts';
 import { startOutside } from '../../support/spark-outside.ts';
 
-const LIMIT = 480_000;
+const LIMIT = 900_000;
 
 /** Executors that ran the stages, by stage: `inside`, `outside` or `both`. */
 function whereRan({ tasks, executors }: EventLog): Map<number, string> {
@@ -62,6 +63,48 @@ describeWith(['java', 'maven', 'python', 'spark'], 'tasks of one application mov
         expect(where.slice(2, 4)).toEqual(['outside', 'outside']);
         expect(where.at(-1)).toBe('inside');
         expect([...log.executors.values()].filter(({ external }) => external)).toHaveLength(1);
+      } finally {
+        await application.stop();
+        await outside.stop();
+      }
+    },
+    LIMIT,
+  );
+
+  test(
+    "at an operator's word, who sees each task where Spark saw it run, and stops the application from outside",
+    async () => {
+      const outside = await startOutside();
+      const application = submitApplication({ master: cluster.master, conf: outside.conf, application: [join(CORPUS, 'steady.py'), '.'] });
+      const rounds = (): number => [...application.output.stdout.matchAll(/^ROUND \d+ right$/gm)].length;
+      const more = async (): Promise<void> => {
+        await application.printed(new RegExp(`^ROUND ${rounds() + 2} right$`, 'm'), LIMIT);
+      };
+      try {
+        await application.printed(/^ROUND 1 right$/m, LIMIT);
+        const [before] = JSON.parse(await outside.operate('apps', '--json')) as [SparkApplicationInfo];
+        const { id } = before;
+        const [executor] = before.executors as [SparkExecutor];
+        await outside.operate('destination', 'internal', id);
+        await more();
+        const [within] = await outside.applications();
+        expect(within).toMatchObject({ mode: 'internal', linked: true });
+        expect(within?.figures.endedInside).toBeGreaterThan(0);
+        await outside.operate('destination', 'external', id);
+        await more();
+        expect(await outside.operate('apps')).toMatch(new RegExp(`^${id} +steady +Spark 4\\..*destination external[^]*^ +${executor.workerId} `, 'm'));
+        const seen = (await outside.tasks(id)).filter(({ state }) => state === 'FINISHED');
+        await outside.operate('stop', id);
+        // Its next job finds no context.
+        expect(await application.ended).not.toBe(0);
+        const log = readEventLog(join(application.directory, 'events'));
+        const ran = new Map(log.tasks.map((task) => [task.task, task]));
+        expect(seen.length).toBeGreaterThan(10);
+        for (const { taskId, worker } of seen) expect([worker, ran.get(taskId)?.executor]).toEqual([executor.workerId, executor.executorId]);
+        expect(insideTasks(log).length).toBeGreaterThan(0);
+        const [after] = await outside.applications();
+        expect(after).toMatchObject({ id, linked: false, figures: { endedInside: insideTasks(log).length } });
+        expect(after?.figures.endedOutside).toBeGreaterThanOrEqual(seen.length);
       } finally {
         await application.stop();
         await outside.stop();
