@@ -7,8 +7,8 @@ export default defineConfig({
     pool: 'forks',
     execArgv: ['--import', new URL('./src/register.ts', import.meta.url).href],
     globalSetup: ['test/global-setup.ts'],
-    testTimeout: 30_000,
-    hookTimeout: 30_000,
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
     experimental: { viteModuleRunner: false },
   },
 });

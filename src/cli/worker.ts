@@ -1,5 +1,6 @@
 import { hostname } from 'node:os';
 import { VERSIONS_LABEL } from '../apache-spark/index.ts';
+import { mutualCertificates } from '../core/certificates.ts';
 import { watchConfiguration } from '../core/config-live.ts';
 import { loadConfiguration, withoutPassword, type Configuration } from '../core/config.ts';
 import { printable, SparkProxyError } from '../core/errors.ts';
@@ -134,14 +135,17 @@ Examples:
       const machine = configuration.get('worker.host') ?? hostname();
       const address = configuration.get('worker.host') ?? reachableHost(url);
       mayListen('the block server', address, configuration);
+      const tls = mutualCertificates(configuration);
       blocks = await startBlockServer({
         directory: localDir,
         host: address,
         port: configuration.get('spark.blockManager.port'),
         machine,
+        tls,
       });
       const runner = new ThreadPool({
         machine,
+        tls,
         allowed: allow.modules,
         location: blocks.location,
         executorId: id,

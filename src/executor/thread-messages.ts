@@ -1,6 +1,7 @@
 import type { AllowedModules } from '../closure/index.ts';
 import type { WireError } from '../core/errors.ts';
-import type { BlockLocation, BlockTls } from '../shuffle/block-location.ts';
+import type { Certificates } from '../core/certificates.ts';
+import type { BlockLocation } from '../shuffle/block-location.ts';
 
 export interface ThreadOptions {
   readonly executorId: string;
@@ -9,7 +10,7 @@ export interface ThreadOptions {
   readonly machine: string;
   /** The block server of this process, if it has one. */
   readonly location: BlockLocation | undefined;
-  readonly tls: BlockTls | undefined;
+  readonly tls: Certificates | undefined;
   readonly ownFiles: boolean;
   readonly allowed: AllowedModules;
 }

@@ -12,7 +12,8 @@ import type { Clock, Timer } from '../core/clock.ts';
 import { systemClock } from '../core/clock.ts';
 import { errorFromWire, type SparkProxyError } from '../core/errors.ts';
 import type { TaskDescription } from '../protocol/task.ts';
-import type { BlockLocation, BlockTls } from '../shuffle/block-location.ts';
+import type { Certificates } from '../core/certificates.ts';
+import type { BlockLocation } from '../shuffle/block-location.ts';
 import { BlockManager } from './block-manager.ts';
 import { TASK_ERRORS } from './errors.ts';
 import { cpuTimeOf, heapLimitOf, limitsIn, MemoryWatch, NO_LIMITS, type ThreadLimits } from './thread-limits.ts';
@@ -33,7 +34,7 @@ export interface ThreadPoolOptions extends Partial<ThreadLimits> {
   readonly machine?: string;
   /** The block server that gives this executor's shuffle files to other machines. */
   readonly location?: BlockLocation | undefined;
-  readonly tls?: BlockTls | undefined;
+  readonly tls?: Certificates | undefined;
   /** The programs of its tasks were loaded on this machine: their modules are at their own paths. @defaultValue false */
   readonly ownFiles?: boolean;
   /** Modules whose functions tasks may use. @defaultValue everything, also functions that travel as code */

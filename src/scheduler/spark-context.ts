@@ -2,6 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { availableParallelism, hostname } from 'node:os';
 import { SERIALIZE } from '../closure/contract.ts';
 import { systemClock } from '../core/clock.ts';
+import { mutualCertificates } from '../core/certificates.ts';
 import { watchConfiguration, type ConfigurationWatch } from '../core/config-live.ts';
 import { listOf, loadConfiguration, type Configuration } from '../core/config.ts';
 import { EventBus } from '../core/events.ts';
@@ -70,6 +71,7 @@ export class SparkContext implements RddContext {
       ownFiles: true,
       localDir: this.#localDir,
       threads,
+      tls: mutualCertificates(configuration),
       ...limitsOf(configuration),
     });
     const taskScheduler = new TaskScheduler({
@@ -230,7 +232,7 @@ export class SparkContext implements RddContext {
   async serveBlocks(host: string): Promise<void> {
     if (this.#blockServer !== undefined || this.#stopped !== undefined) return;
     const port = this.configuration.get('spark.blockManager.port');
-    const server = await startBlockServer({ directory: this.#localDir, host, port, machine: hostname() });
+    const server = await startBlockServer({ directory: this.#localDir, host, port, machine: hostname(), tls: mutualCertificates(this.configuration) });
     if (this.#stopped === undefined) this.#blockServer = server;
     else await server.close();
   }

@@ -2,17 +2,10 @@
 export interface BlockLocation {
   /** Readers of the same name share its files and open them by path. */
   readonly machine: string;
-  /** `host:port` of the executor's block server. */
+  /** `host:port` of the executor's block server; `tls:host:port` where both sides must show certificates. */
   readonly address: string;
   /** 64 hex digits: whoever knows them may read its blocks. Travels only inside envelopes, with the map status. */
   readonly token: string;
-}
-
-/** Certificates of the links between block servers, PEM. With `ca` both sides show one. */
-export interface BlockTls {
-  readonly ca?: string;
-  readonly cert?: string;
-  readonly key?: string;
 }
 
 const FILE = /^[\w-][\w.-]{0,254}$/;

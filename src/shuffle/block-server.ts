@@ -6,7 +6,8 @@ import { createServer, type AddressInfo, type Server, type Socket } from 'node:n
 import { join } from 'node:path';
 import { createServer as createTlsServer } from 'node:tls';
 import { createLogger } from '../core/logger.ts';
-import { parseBlockFile, type BlockLocation, type BlockTls } from './block-location.ts';
+import type { Certificates } from '../core/certificates.ts';
+import { parseBlockFile, type BlockLocation } from './block-location.ts';
 import { HELLO_BYTES, MAGIC, RequestParser, responseHeader, STATUS, TOKEN_BYTES, type BlockRequest } from './block-protocol.ts';
 import { SHUFFLE_ERRORS } from './errors.ts';
 
@@ -28,7 +29,8 @@ export interface BlockServerOptions {
   readonly port?: number;
   /** @defaultValue `host` */
   readonly machine?: string;
-  readonly tls?: BlockTls;
+  /** With them, readers must show certificates of the same authority. */
+  readonly tls?: Required<Certificates> | undefined;
 }
 
 export interface BlockServer {
@@ -53,9 +55,7 @@ export async function startBlockServer({ directory, host, port = 0, machine = ho
     serve(socket, token, directory);
   };
   const server: Server =
-    tls?.cert === undefined
-      ? createServer(accept)
-      : createTlsServer({ ...tls, requestCert: tls.ca !== undefined, rejectUnauthorized: tls.ca !== undefined, minVersion: 'TLSv1.2' }, accept);
+    tls === undefined ? createServer(accept) : createTlsServer({ ...tls, requestCert: true, rejectUnauthorized: true, minVersion: 'TLSv1.2' }, accept);
   server.maxConnections = MAX_CONNECTIONS;
   try {
     server.listen(port, host);
@@ -67,7 +67,7 @@ export async function startBlockServer({ directory, host, port = 0, machine = ho
   server.unref();
   const shown = host.includes(':') ? `[${host}]` : host;
   return {
-    location: { machine, address: `${shown}:${(server.address() as AddressInfo).port}`, token: token.toString('hex') },
+    location: { machine, address: `${tls === undefined ? '' : 'tls:'}${shown}:${(server.address() as AddressInfo).port}`, token: token.toString('hex') },
     async close() {
       for (const socket of sockets) socket.destroy();
       if (server.listening) await new Promise((resolve) => server.close(resolve));

@@ -9,6 +9,7 @@ import { BlockClient } from '../../src/shuffle/block-client.ts';
 import { encodeRequest, MAGIC } from '../../src/shuffle/block-protocol.ts';
 import { startBlockServer, type BlockServer } from '../../src/shuffle/block-server.ts';
 import { fetchBlocks, readBlocks, writeMapOutput } from '../../src/shuffle/files.ts';
+import { testAuthority } from '../support/tls.ts';
 import { decodeMapOutputs, encodeMapOutputs, type MapStatus } from '../../src/shuffle/map-output.ts';
 
 const ends: (() => unknown)[] = [];
@@ -102,4 +103,22 @@ test('a server that is gone, silent, or of another kind fails the fetch in time'
     const location = { machine: 'x', address: `127.0.0.1:${(server.address() as AddressInfo).port}`, token: here.server.location.token };
     await expect(fetchBlocks({ shuffleId: 0, statuses: [{ ...status, location }] }, 0, 'near', impatient)).rejects.toThrow('cannot be read');
   }
+});
+
+test('with certificates, only readers of the same authority get blocks, and the token is shown to nobody else', async () => {
+  const { directory } = await bed();
+  const [mine, other] = [await testAuthority(directory, 'mine'), await testAuthority(directory, 'other')];
+  const server = await startBlockServer({ directory, host: '127.0.0.1', machine: 'far', tls: { ca: mine.ca, ...mine.server } });
+  ends.push(() => server.close());
+  const statuses = outputs({ directory, server }, 2, 1000);
+  const fetched = async (tls: { ca: string; cert?: string; key?: string }): Promise<number | undefined> => {
+    const client = new BlockClient({ timeoutMs: 2000, tls });
+    ends.push(() => client.close());
+    return (await fetchBlocks({ shuffleId: 0, statuses }, 0, 'near', client))?.size;
+  };
+  expect(server.location.address).toMatch(/^tls:127\.0\.0\.1:\d+$/);
+  expect(await fetched({ ca: mine.ca, ...mine.client })).toBe(2);
+  await expect(fetched({ ca: mine.ca })).rejects.toThrow('cannot be read');
+  await expect(fetched({ ca: mine.ca, ...other.client })).rejects.toThrow('cannot be read');
+  await expect(fetched({ ca: other.ca, ...mine.client })).rejects.toThrow('cannot be read');
 });
