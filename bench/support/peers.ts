@@ -1,10 +1,10 @@
 import { execFile } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
-import { delimiter, join } from 'node:path';
+import { delimiter, join, relative } from 'node:path';
 import { promisify } from 'node:util';
 import { fetchSpark, findSpark, SPARK_VERSION } from '../../tools/spark.ts';
-import { PEERS } from './paths.ts';
+import { PEERS, ROOT } from './paths.ts';
 
 const run = promisify(execFile);
 const INSTALL_MS = 600_000;
@@ -20,22 +20,28 @@ function reason(error: unknown): string {
   return (stderr?.trim() || message).split('\n').at(-1) as string;
 }
 
-/** The folder of skale, installed on first use. */
-export async function skale(): Promise<Peer> {
-  const path = join(PEERS, 'node_modules', 'skale');
-  const complete = join(PEERS, 'node_modules', '.installed');
+/** What package.json of a folder names, installed there on first use; gives the path of one package. */
+async function installed(folder: string, what: string, name: string): Promise<Peer> {
+  const path = join(folder, 'node_modules', name);
+  const complete = join(folder, 'node_modules', '.installed');
   if (existsSync(complete)) return { path };
-  process.stderr.write(`installing ${SKALE}...\n`);
+  process.stderr.write(`installing ${what}...\n`);
   try {
-    // It pins packages of 2018 whose scripts do not build today; it needs none of them.
     const args = ['install', '--ignore-scripts', '--legacy-peer-deps', '--no-package-lock', '--no-audit', '--no-fund', '--loglevel=error'];
-    await run('npm', args, { cwd: PEERS, timeout: INSTALL_MS });
+    await run('npm', args, { cwd: folder, timeout: INSTALL_MS });
     await writeFile(complete, '');
     return { path };
   } catch (error) {
-    return { missing: `run \`npm ${['install', '--ignore-scripts', '--legacy-peer-deps'].join(' ')}\` in bench/peers (${reason(error)})` };
+    return { missing: `run \`npm ${['install', '--ignore-scripts', '--legacy-peer-deps'].join(' ')}\` in ${relative(ROOT, folder)} (${reason(error)})` };
   }
 }
+
+/** The folder of skale. It pins packages of 2018 whose scripts do not build today; it needs none of them. */
+export const skale = (): Promise<Peer> => installed(PEERS, SKALE, 'skale');
+
+/** Where aspect and instrumentation frameworks are installed, all of them. */
+export const WEAVING_PEERS = join(PEERS, 'weaving');
+export const weavingPeers = (): Promise<Peer> => installed(WEAVING_PEERS, 'aspect frameworks', '');
 
 /** The Python that runs PySpark, whose Spark is fetched on first use. It needs python3 with venv, and Java 17. */
 export async function pyspark(): Promise<Peer> {

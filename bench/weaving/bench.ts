@@ -1,26 +1,16 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import { CASES, type Case } from './cases.ts';
-
-export interface Row {
-  readonly bench: 'weaving';
-  readonly case: string;
-  readonly value: number;
-  readonly unit: string;
-  readonly ratio?: number;
-  readonly against?: string;
-  readonly target?: number;
-  readonly met?: boolean;
-}
-
-const round = (value: number, digits: number): number => Number(value.toFixed(digits));
+import { weavingPeers } from '../support/peers.ts';
+import { compare, rounded, type BenchOptions, type Row } from '../support/row.ts';
+import { ALL_CASES } from './all-cases.ts';
+import type { Case } from './cases.ts';
+import { startUp } from './start-up.ts';
 
 async function start(one: Case): Promise<ChildProcess> {
-  const child = fork(fileURLToPath(new URL(`./child${import.meta.url.slice(-3)}`, import.meta.url)), [one.name], {
-    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-  });
-  await once(child, 'message');
+  const child = fork(fileURLToPath(new URL('./child.ts', import.meta.url)), [one.name], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+  const [word] = (await Promise.race([once(child, 'message'), once(child, 'exit')])) as [unknown];
+  if (word !== 'ready') throw new Error(`${one.name} ended before it was ready`);
   return child;
 }
 
@@ -28,38 +18,36 @@ async function start(one: Case): Promise<ChildProcess> {
  * Nanoseconds a call, each case in its own process (one case's type feedback must not spoil another's), rounds interleaved
  * so that a slow spell of the machine hits all cases; the minimum of the rounds.
  */
-export async function run(options: { readonly quick: boolean }): Promise<Row[]> {
-  const rounds = options.quick ? 3 : 5;
-  const ms = options.quick ? 30 : 60;
+async function calls({ quick }: BenchOptions): Promise<Row[]> {
+  const rounds = quick ? 3 : 6;
+  const ms = quick ? 30 : 60;
+  const peers = await weavingPeers();
+  const missing = 'missing' in peers ? peers.missing : undefined;
+  const cases = ALL_CASES.filter(({ peer }) => peer !== true || missing === undefined);
   const best = new Map<string, number>();
   const children: ChildProcess[] = [];
   try {
-    for (const one of CASES) children.push(await start(one));
+    for (const one of cases) children.push(await start(one));
     for (let i = 0; i < rounds; i++) {
       for (const [index, child] of children.entries()) {
         child.send(ms);
         const [message] = (await once(child, 'message')) as [[ns: number, kept: number]];
-        const { name } = CASES[index]!;
+        const { name } = cases[index]!;
         best.set(name, Math.min(best.get(name) ?? Infinity, message[0]));
       }
     }
   } finally {
-    for (const child of children) child.disconnect();
+    for (const child of children) if (child.connected) child.disconnect();
   }
-  return CASES.map(({ name, against, target }): Row => {
-    const value = best.get(name)!;
-    const row = { bench: 'weaving' as const, case: name, value: round(value, 2), unit: 'ns/call' };
-    if (against === undefined) return row;
-    const ratio = value / best.get(against)!;
-    return { ...row, ratio: round(ratio, 2), against, ...(target === undefined ? {} : { target, met: ratio <= target }) };
+  return ALL_CASES.map(({ name, against, target }): Row => {
+    const value = best.get(name);
+    const row = { bench: 'weaving', case: name, unit: 'ns/call' };
+    if (value === undefined) return { ...row, missing };
+    if (against === undefined) return { ...row, value: rounded(value) };
+    return { ...row, value: rounded(value), ...compare(value, best.get(against)!, against, target === undefined ? undefined : { atMost: target }) };
   });
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const rows = await run({ quick: process.argv.includes('--quick') });
-  for (const row of rows) {
-    const ratio = row.ratio === undefined ? '' : `${row.ratio.toFixed(2)}x ${row.against}`;
-    const met = row.met === undefined ? '' : `${row.met ? 'meets' : 'MISSES'} ${row.target}x`;
-    process.stdout.write(`${row.case.padEnd(32)} ${row.value.toFixed(2).padStart(8)} ${row.unit}   ${ratio.padEnd(28)} ${met}\n`);
-  }
+export async function run(options: BenchOptions): Promise<Row[]> {
+  return [...(await calls(options)), ...(await startUp(options))];
 }

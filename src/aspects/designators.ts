@@ -198,11 +198,21 @@ export function within(moduleGlob: string): Pointcut {
   if (typeof moduleGlob !== 'string' || moduleGlob === '') throw errors.BAD_PATTERN({ pattern: String(moduleGlob), why: 'it is not a module glob' });
   const path = moduleGlob.startsWith('pkg:') ? undefined : compileGlob(moduleGlob, true);
   const test = path === undefined ? packageTest(moduleGlob) : (url: string): boolean => path(modulePath(url));
+  // Asked for each join point of a module, one module after the other.
+  let last: string | undefined;
+  let answer = false;
+  const holds = (module: string): boolean => {
+    if (module !== last) {
+      answer = test(module);
+      last = module;
+    }
+    return answer;
+  };
   return new PointcutNode({
     operator: 'leaf',
     text: `within(${quoted(moduleGlob)})`,
     boundToModule: true,
-    evaluate: (shadow) => ('module' in shadow ? shadow.module !== undefined && test(shadow.module) : undefined),
+    evaluate: (shadow) => ('module' in shadow ? shadow.module !== undefined && holds(shadow.module) : undefined),
   });
 }
 

@@ -47,7 +47,7 @@ export function editClass(text: WovenText, node: ClassNode, name: string, again:
     const prefix = isStatic ? 'static ' : '';
     const flags = isStatic ? 's' : '';
     if (kinds.has('execution')) {
-      insert += `${prefix}get ${other}(){return ${text.site('private', key, name, flags)}.p(this.${key})}`;
+      insert += `${prefix}get ${other}(){const s=${text.site('private', key, name, flags)},f=this.${key};return f===s.o?s.f:s.p(f)}`;
       continue;
     }
     // An accessor is run through its site, where that is asked for; its other half passes.
@@ -100,13 +100,21 @@ function editConstructor(text: WovenText, node: ClassNode, name: string, shadow:
   const explicit = node.body.body.find((member) => member.type === 'MethodDefinition' && member['kind'] === 'constructor');
   const open = (length: number): string =>
     `(${Array.from({ length }, (_, i) => `${prefix}${i}`).join()}){const ${site}=${text.site('construct', name, name, '', length)},${body}=`;
-  const close = (given: string): string => `;return ${site}.off?${body}(...arguments):${site}.c(${body},()=>this,arguments${given})}`;
+  /** The body runs with its parameters one by one, as far as there is a number of them: nothing is spread that V8 would have to look at. */
+  const close = (length: number, count: number | undefined, usesArguments: boolean): string => {
+    const declared = Array.from({ length }, (_, i) => `${prefix}${i}`);
+    const all = count === undefined ? '...arguments' : [...declared, ...Array.from({ length: count - length }, (_, i) => `arguments[${length + i}]`)].join();
+    const instance = node.superClass === null ? `.n(${body},this` : `.d(${body},()=>this`;
+    const invocation = `${site}${instance}${usesArguments ? ',arguments' : ''})`;
+    const advised = `arguments.length===${length}?${site}.f.call(${[invocation, ...declared].join()}):${site}.f.apply(${invocation},arguments)`;
+    return `;return ${site}.off?${body}(${all}):${advised}}`;
+  };
   if (explicit === undefined) {
     if (node.superClass?.type === 'Literal') {
       text.skip(shadow, node, 'it extends null');
       return '';
     }
-    return `constructor${open(0)}${node.superClass === null ? '()=>{}' : '(...a)=>{super(...a)}'}${close('')}`;
+    return `constructor${open(0)}${node.superClass === null ? '()=>{}' : '(...a)=>{super(...a)}'}${close(0, node.superClass === null ? 0 : undefined, false)}`;
   }
   const value = explicit['value'] as Node & { readonly params: readonly Node[]; readonly body: Node };
   const parameters = afterParameters(module.source, value.params.at(-1)?.end ?? value.start + 1);
@@ -117,6 +125,7 @@ function editConstructor(text: WovenText, node: ClassNode, name: string, shadow:
   const usesArguments = /\barguments\b/.test(module.source.slice(value.start, value.end));
   edit.appendLeft(value.start, open(lengthOf(value.params)));
   edit.appendLeft(parameters, '=>');
-  edit.appendRight(value.end, close(usesArguments ? ',1' : ''));
+  const count = value.params.at(-1)?.type === 'RestElement' ? undefined : value.params.length;
+  edit.appendRight(value.end, close(lengthOf(value.params), count, usesArguments));
   return '';
 }

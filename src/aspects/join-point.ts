@@ -39,22 +39,46 @@ export class Signature {
 export class Invocation {
   readonly target: unknown;
   readonly run: (this: unknown, ...args: never[]) => unknown;
-  /** Of a construction: gives the instance, once its body has run. */
-  readonly instance: (() => unknown) | undefined;
+  /** Of a construction: the instance, where the class has no base. */
+  readonly instance: unknown;
+  /** Of another construction: gives the instance, once its body has run. */
+  readonly late: (() => unknown) | undefined;
   /** Of a construction whose body reads `arguments`. */
   readonly args: (Record<number, unknown> & { length: number }) | undefined;
-  ran = false;
+  ran: boolean;
 
   constructor(
     target: unknown,
     run: (this: unknown, ...args: never[]) => unknown,
-    instance?: () => unknown,
+    instance?: unknown,
+    late?: () => unknown,
     args?: Record<number, unknown> & { length: number },
   ) {
     this.target = target;
     this.run = run;
     this.instance = instance;
+    this.late = late;
     this.args = args;
+    this.ran = false;
+  }
+
+  /** @throws SP_ASPECTS_PROCEED_TWICE */
+  proceed(given: readonly unknown[] | IArguments): unknown {
+    const args = [...given];
+    if (this.instance === undefined && this.late === undefined) return Reflect.apply(this.run, this.target, args);
+    if (this.ran) throw errors.PROCEED_TWICE();
+    this.ran = true;
+    if (this.args !== undefined) {
+      this.args.length = args.length;
+      for (const [i, arg] of args.entries()) this.args[i] = arg;
+    }
+    return this.made((this.run as (...values: unknown[]) => unknown)(...args));
+  }
+
+  /** What `new` gives, by what the body of the constructor returned. */
+  made(returned: unknown): unknown {
+    if ((typeof returned === 'object' && returned !== null) || typeof returned === 'function') return returned;
+    return this.late === undefined ? this.instance : this.late();
   }
 }
 

@@ -1,5 +1,4 @@
 import type { AnyFunction } from './advice.ts';
-import { errors } from './errors.ts';
 import { Invocation, Signature, type JoinPoint, type JoinPointKind } from './join-point.ts';
 import type { PartialShadow } from './pointcut.ts';
 import type { TypesOf } from './residue.ts';
@@ -43,7 +42,7 @@ class LoadTimeSite {
       case 'function':
         return (original: AnyFunction): AnyFunction => this.#function(original, flags.includes('d') ? name : undefined);
       case 'private':
-        return flags.includes('g') || flags.includes('t') ? this.#accessor(flags.includes('g') ? 'get' : 'set') : { p: this.#privateMethod() };
+        return flags.includes('g') || flags.includes('t') ? this.#accessor(flags.includes('g') ? 'get' : 'set') : this.#privateMethod();
       case 'construct':
         return this.#construction();
       case 'call':
@@ -77,17 +76,24 @@ class LoadTimeSite {
     return shell;
   }
 
-  /** A method is one function for all instances, and another each time its class is made. */
-  #privateMethod(): (original: AnyFunction) => AnyFunction {
-    const shells = new WeakMap<AnyFunction, Site>();
-    let last: Site | undefined;
-    return (original) => {
-      if (last?.callee.original === original) return last.shell;
-      const site = shells.get(original) ?? this.#site('execution', original);
-      shells.set(original, site);
-      last = site;
-      return site.shell;
+  /** A method is one function for all instances, and another each time its class is made: `o` is the last one, `f` what is run for it. */
+  #privateMethod(): unknown {
+    const sites = new WeakMap<AnyFunction, Site>();
+    const handler = {
+      o: undefined as AnyFunction | undefined,
+      f: undefined as AnyFunction | undefined,
+      p: (original: AnyFunction): AnyFunction => {
+        const site = sites.get(original) ?? this.#site('execution', original);
+        sites.set(original, site);
+        handler.o = original;
+        const follow = (): AnyFunction => (handler.f = site.off ? original : site.shell);
+        site.changed = (): void => {
+          if (handler.o === original) follow();
+        };
+        return follow();
+      },
     };
+    return handler;
   }
 
   /** A site whose original is given with each run. */
@@ -101,15 +107,15 @@ class LoadTimeSite {
     return { r: (target: unknown, inner: AnyFunction, ...args: unknown[]): unknown => site().shell.apply(new Invocation(target, inner), args) };
   }
 
+  /** Fields, not accessors: the text reads them at each construction. */
   #construction(): unknown {
-    const site = this.#site('construct', withLength(CONSTRUCT, Number(this.#text[4] ?? 0)), { invoked: true });
-    return {
-      get off(): boolean {
-        return site.off;
-      },
-      c: (body: AnyFunction, instance: () => unknown, args: IArguments, copy?: 1): unknown =>
-        site.shell.apply(new Invocation(undefined, body, instance, copy === 1 ? args : undefined), args as never),
+    const site = this.#site('construct', withLength(RUN, Number(this.#text[4] ?? 0)), { invoked: true });
+    const handler = { off: site.off, f: site.shell, n: construction, d: derivedConstruction };
+    site.changed = (): void => {
+      handler.off = site.off;
+      handler.f = site.shell;
     };
+    return handler;
   }
 
   #typesOf(): TypesOf {
@@ -168,19 +174,15 @@ class LoadTimeSite {
 
 /** What stands for the original where that is another each time: it is in the invocation. */
 const RUN: AnyFunction = function (this: Invocation, ...args: unknown[]): unknown {
-  return Reflect.apply(this.run, this.target, args);
+  return this.proceed(args);
 };
 
-const CONSTRUCT: AnyFunction = function (this: Invocation, ...args: unknown[]): unknown {
-  if (this.ran) throw errors.PROCEED_TWICE();
-  this.ran = true;
-  if (this.args !== undefined) {
-    this.args.length = args.length;
-    for (const [i, arg] of args.entries()) this.args[i] = arg;
-  }
-  const made: unknown = (this.run as (...given: unknown[]) => unknown)(...args);
-  return (typeof made === 'object' && made !== null) || typeof made === 'function' ? made : this.instance!();
-};
+/** Of a constructor without `super`: its body, the instance, and its `arguments` where it reads them. */
+const construction = (body: AnyFunction, instance: unknown, args?: IArguments): Invocation =>
+  new Invocation(undefined, body, instance, undefined, args as never);
+/** Of a constructor with `super`, before which there is no instance. */
+const derivedConstruction = (body: AnyFunction, instance: () => unknown, args?: IArguments): Invocation =>
+  new Invocation(undefined, body, undefined, instance, args as never);
 
 /** A copy of its own, as the length of a chain's original decides what is fast. */
 function withLength(run: AnyFunction, length: number): AnyFunction {

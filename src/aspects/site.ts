@@ -45,6 +45,8 @@ export class Site {
   #state: ShellState;
   /** The first shell of a construction is what people hold as the class. */
   readonly first: AnyFunction;
+  /** Told when the shell or `off` may have changed. */
+  changed: (() => void) | undefined;
 
   constructor(signature: Signature, callee: Callee, place: Place | undefined, entries: readonly Entry[]) {
     this.signature = signature;
@@ -101,6 +103,7 @@ export class Site {
     // Off costs nothing: callers reach the original, and only who took the shell away goes through it.
     if (enabled.length === 0) this.#restore();
     else this.#install();
+    this.changed?.();
   }
 
   #enabled(): readonly Entry[] {
@@ -126,6 +129,7 @@ export class Site {
     const descriptor = current ?? inheritedDescriptor(place.owner, place.key);
     // A property that has been frozen since keeps its old shell, which forwards.
     Reflect.defineProperty(place.owner, place.key, { ...descriptor, [slot]: this.#shell });
+    settle(place.owner);
   }
 
   #restore(): void {
@@ -137,7 +141,22 @@ export class Site {
     if (!place.own && (slot === 'value' || SHELLS.get((slot === 'get' ? current.set : current.get) as object) === undefined))
       Reflect.deleteProperty(place.owner, place.key);
     else Reflect.defineProperty(place.owner, place.key, { ...current, [slot]: this.callee.original });
+    settle(place.owner);
   }
+}
+
+/**
+ * Makes V8 forget that a method was ever replaced. Once a property of a prototype has changed, V8 reads it anew at each call and does not
+ * inline what is there (a loop takes 2 to 40 times as long); a deletion makes the prototype a dictionary, and at its next use as a prototype
+ * it becomes fast again, all its properties constants. Not for other objects, which would stay dictionaries.
+ */
+function settle(owner: object): void {
+  const constructor: unknown = Object.getOwnPropertyDescriptor(owner, 'constructor')?.value;
+  if (typeof constructor !== 'function' || (constructor as { prototype?: unknown }).prototype !== owner || !Object.isExtensible(owner)) return;
+  // Taking back what was added last would only undo its addition.
+  const [first, last] = [Symbol('first'), Symbol('last')];
+  for (const key of [first, last]) Reflect.defineProperty(owner, key, { value: undefined, configurable: true });
+  for (const key of [first, last]) Reflect.deleteProperty(owner, key);
 }
 
 const SHELLS = new WeakMap<object, Site>();

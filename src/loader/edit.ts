@@ -42,7 +42,8 @@ export function editModule(editors: readonly SourceEditor[], module: SourceModul
   let edits = parsed.edit;
   let changed = false;
   for (const editor of wanting) {
-    const draft = edits.clone();
+    // A failing editor must leave no trace for others.
+    const draft = wanting.length === 1 ? edits : edits.clone();
     if (guarded(editor, module, () => editor.edit({ ...parsed, edit: draft }))) {
       edits = draft;
       changed = true;

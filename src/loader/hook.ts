@@ -107,7 +107,8 @@ const load: LoadHookSync = (url, context, next) => {
   if (state.editors.length === 0 && !viaRequire) return loaded;
   const source = textOf(loaded.source);
   const edited = quietly(() => applyEditors(state.editors, { url, source, format: unsaid ? detectFormat(source) : (format as ModuleFormat) }));
-  if (edited === undefined && !viaRequire) return loaded;
+  // Node need not decode it once more.
+  if (edited === undefined && !viaRequire) return { ...loaded, source };
   return { ...loaded, source: edited ?? source, format: viaRequire ? COMMONJS_SYNC : format };
 };
 
