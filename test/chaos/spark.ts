@@ -83,8 +83,9 @@ export class SparkChaos {
   /** Waits for that many more rounds; each must be right. */
   async #rounds(more: number): Promise<void> {
     const aim = this.#last('ROUND') + more;
-    await this.#application.printed(new RegExp(`^ROUND ${aim} `, 'm'), LIMIT_MS);
-    const wrong = /^ROUND \d+ (?!right$).*$/m.exec(this.#application.output.stdout);
+    // Whole lines only: the last may have come in part.
+    await this.#application.printed(new RegExp(`^ROUND ${aim} .*\\n`, 'm'), LIMIT_MS);
+    const wrong = /^ROUND \d+ (?!right\n).*\n/m.exec(this.#application.output.stdout);
     if (wrong !== null) throw new Error(wrong[0]);
   }
 

@@ -1,11 +1,14 @@
 /** Other clusters, other versions, and encryption; all of `npm run test:spark` only. */
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Redis } from 'ioredis';
 import { expect, test } from 'vitest';
 import { newKeyLine } from '../../../src/security/index.ts';
 import { fetchSpark, SPARK_COMPATIBILITY } from '../../../tools/spark.ts';
 import { findCeleborn, startCeleborn, type CelebornFiles } from '../../support/celeborn.ts';
+import { startRedis } from '../../support/redis.ts';
 import { describeWith } from '../../support/requires.ts';
 import {
   AGENT_JAR,
@@ -56,27 +59,54 @@ describeWith(NEEDED, 'on YARN', () => {
   );
 });
 
-describeWith(NEEDED, 'with spark.authenticate and encryption of the network', () => {
+describeWith([...NEEDED, 'redis'], 'with spark.authenticate and encryption of the network', () => {
   test.skipIf(!full)(
-    'external executors get the secret, sealed, and the application runs outside',
+    'external executors get the secret, sealed: no command line, log or broker shows it, and the application runs outside',
     async () => {
       const directory = mkdtempSync(join(tmpdir(), 'spark-proxy-key-'));
       const key = join(directory, 'key');
-      writeFileSync(key, `${newKeyLine('one')}\n`, { mode: 0o600 });
-      const secure = { 'spark.authenticate': 'true', 'spark.network.crypto.enabled': 'true', 'spark.io.encryption.enabled': 'true' };
+      writeFileSync(key, `${newKeyLine('test')}\n`, { mode: 0o600 });
+      const secret = 'only of this test';
+      const redis = await startRedis();
+      const client = new Redis(redis.url);
+      const watching = await client.monitor();
+      client.disconnect();
+      const onBroker: string[] = [];
+      watching.on('monitor', (_time: string, args: readonly string[]) => onBroker.push(args.join(' ')));
       let cluster: SparkCluster | undefined;
       let outside: Outside | undefined;
       try {
-        cluster = await startStandalone({ conf: { 'spark.authenticate': 'true', 'spark.authenticate.secret': 'only of this test' } });
-        outside = await startOutside({ settings: { 'key.file': key } });
-        const conf = { ...outside.conf, ...secure, 'spark.authenticate.secret': 'only of this test', 'spark.proxy.key.file': key };
-        const application = [join(CORPUS, 'all.py'), 'shared', 'udfs'];
-        const { results, log } = await submitApplication({ master: cluster.master, conf, application }).result();
+        cluster = await startStandalone({ conf: { 'spark.authenticate': 'true', 'spark.authenticate.secret': secret } });
+        outside = await startOutside({ url: redis.url, settings: { 'key.file': key } });
+        const secure = { 'spark.authenticate': 'true', 'spark.network.crypto.enabled': 'true', 'spark.io.encryption.enabled': 'true' };
+        const lines = { ...secure, 'spark.authenticate.secret': secret, 'spark.proxy.key.file': key };
+        writeFileSync(
+          join(directory, 'spark-defaults.conf'),
+          Object.entries(lines)
+            .map(([name, value]) => `${name} ${value}\n`)
+            .join(''),
+        );
+        const application = submitApplication({
+          master: cluster.master,
+          conf: outside.conf,
+          env: { SPARK_CONF_DIR: directory },
+          application: [join(CORPUS, 'all.py'), 'shared', 'udfs'],
+        });
+        await expect.poll(() => outside?.executorPids().length, { timeout: LIMIT, interval: 50 }).toBe(1);
+        const commandLine = execFileSync('ps', ['-ww', '-o', 'args=', '-p', String(outside.executorPids()[0])], { encoding: 'utf8' });
+        expect(commandLine).toContain('CoarseGrainedExecutorBackend');
+        expect(commandLine).toContain('-Dspark.network.crypto.enabled=true');
+        const { results, log, stdout, stderr } = await application.result();
         expect(results.length).toBeGreaterThan(5);
         expect(insideTasks(log)).toEqual([]);
+        const said = [outside.dispatcher, ...outside.workers].map(({ output }) => output.stdout + output.stderr);
+        expect(onBroker.length).toBeGreaterThan(100);
+        for (const text of [commandLine, stdout, stderr, ...said, onBroker.join('\n')]) expect(text).not.toContain(secret);
       } finally {
+        watching.disconnect();
         await outside?.stop();
         await cluster?.stop();
+        await redis.stop();
         rmSync(directory, { recursive: true });
       }
     },
