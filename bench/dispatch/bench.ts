@@ -2,12 +2,13 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ROOT } from '../support/paths.ts';
+import { Figures } from '../support/figures.ts';
 import { PYSPARK, pyspark, pysparkEnvironment } from '../support/peers.ts';
-import { compare, median, rounded, type BenchOptions, type Row } from '../support/row.ts';
+import { compare, rounded, type BenchOptions, type Row } from '../support/row.ts';
 import { Subject } from '../support/subject.ts';
 import { measure as measureDispatcher } from './dispatcher.ts';
 import { openFloor } from './floor.ts';
-import { measure as measureTransport } from './transport.ts';
+import { sideBySide } from './side-by-side.ts';
 
 const DEPTHS = [1, 2, 16] as const;
 const ROUNDS = 3;
@@ -16,9 +17,6 @@ const TIMEOUT_MS = 120_000;
 const OF_RAW_AT_LEAST = 0.25;
 const OF_PYSPARK_AT_LEAST = 300;
 const JOB_AT_MOST = 50;
-/** The tcp transport, signing off: dispatch.md asks for 40 % of raw batched frames and 1.5 raw round trips. */
-const TRANSPORT_AT_LEAST = 0.4;
-const ROUND_TRIP_AT_MOST = 1.5;
 
 const program = (name: string): string => fileURLToPath(new URL(`./programs/${name}`, import.meta.url));
 const base = { bench: 'dispatch' };
@@ -27,20 +25,6 @@ const base = { bench: 'dispatch' };
 function startDriver(depth: number): Subject {
   const args = [join(ROOT, 'bin', 'spark-proxy.js'), 'run', '--workers', '2', '--external', '--conf', `dispatch.queue.depth=${depth}`, program('noop.ts')];
   return new Subject(`spark-proxy, depth ${depth}`, { command: process.execPath, args }, TIMEOUT_MS);
-}
-
-class Figures {
-  readonly #values = new Map<string, number[]>();
-
-  add(name: string, value: number): void {
-    const values = this.#values.get(name);
-    if (values === undefined) this.#values.set(name, [value]);
-    else values.push(value);
-  }
-
-  get(name: string): number {
-    return median(this.#values.get(name) ?? []);
-  }
 }
 
 /** Tasks and jobs of whole programs against echoes, interleaved. All are started first; those not asked are idle. */
@@ -117,37 +101,6 @@ async function throughLaunchTasks(quick: boolean): Promise<Row[]> {
   ];
 }
 
-async function transportAlone(quick: boolean): Promise<Row[]> {
-  const measured = await measureTransport(quick ? { seconds: 0.3 } : {});
-  const { transport, rawFrames, rawTasks, roundTripMs } = measured;
-  const rate = { ...base, unit: 'tasks/s' };
-  const cpu = { ...base, unit: 'CPU us/task' };
-  const ratio = (value: number, of: number, against: string, target?: Parameters<typeof compare>[3]): Partial<Row> => compare(value, of, against, target);
-  return [
-    { ...rate, case: 'bare socket, 16 tasks a frame', value: rounded(rawFrames.tasksPerSecond) },
-    { ...rate, case: 'bare socket, a task a frame, batched', value: rounded(rawTasks.tasksPerSecond) },
-    {
-      ...rate,
-      case: 'tcp transport, 16 tasks a frame',
-      value: rounded(transport.tasksPerSecond),
-      ...ratio(transport.tasksPerSecond, rawTasks.tasksPerSecond, 'bare socket, a task a frame', { atLeast: TRANSPORT_AT_LEAST }),
-    },
-    {
-      ...cpu,
-      case: 'tcp transport, 16 tasks a frame, CPU',
-      value: rounded(transport.cpuMicrosPerTask),
-      ...ratio(transport.cpuMicrosPerTask, rawTasks.cpuMicrosPerTask, 'bare socket, a task a frame'),
-    },
-    {
-      ...base,
-      case: 'tcp transport, one task under way',
-      unit: 'ms',
-      value: rounded(roundTripMs.transport),
-      ...ratio(roundTripMs.transport, roundTripMs.raw, 'bare socket', { atMost: ROUND_TRIP_AT_MOST }),
-    },
-  ];
-}
-
 async function dispatcherAlone(quick: boolean): Promise<Row[]> {
   const { tasksPerSecond, cpuUsPerTask, stateUsPerTask } = await measureDispatcher(quick ? 30_000 : 100_000);
   return [
@@ -166,5 +119,5 @@ async function dispatcherAlone(quick: boolean): Promise<Row[]> {
 /** No-op tasks and narrow jobs of whole programs, then the parts they are made of. */
 export async function run({ quick }: BenchOptions): Promise<Row[]> {
   if (!existsSync(join(ROOT, 'dist', 'cli', 'main.js'))) throw new Error('spark-proxy is not built in this checkout yet: run npm run build');
-  return [...(await throughLaunchTasks(quick)), ...(await transportAlone(quick)), ...(await dispatcherAlone(quick))];
+  return [...(await throughLaunchTasks(quick)), ...(await sideBySide(quick)), ...(await dispatcherAlone(quick))];
 }

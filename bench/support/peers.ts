@@ -4,7 +4,7 @@ import { writeFile } from 'node:fs/promises';
 import { delimiter, join, relative } from 'node:path';
 import { promisify } from 'node:util';
 import { fetchSpark, findSpark, SPARK_VERSION } from '../../tools/spark.ts';
-import { PEERS, ROOT } from './paths.ts';
+import { CACHE, PEERS, ROOT } from './paths.ts';
 
 const run = promisify(execFile);
 const INSTALL_MS = 600_000;
@@ -12,7 +12,10 @@ const INSTALL_MS = 600_000;
 /** A peer, or why it is not here and what to do about it. */
 export type Peer = { readonly path: string } | { readonly missing: string };
 
+const CELERY_VERSION = '5.7.0';
+
 export const SKALE = 'skale 1.2.2';
+export const CELERY = `Celery ${CELERY_VERSION}`;
 export const PYSPARK = `PySpark ${SPARK_VERSION}`;
 
 function reason(error: unknown): string {
@@ -42,6 +45,27 @@ export const skale = (): Promise<Peer> => installed(PEERS, SKALE, 'skale');
 /** Where aspect and instrumentation frameworks are installed, all of them. */
 export const WEAVING_PEERS = join(PEERS, 'weaving');
 export const weavingPeers = (): Promise<Peer> => installed(WEAVING_PEERS, 'aspect frameworks', '');
+
+/** Where queues and pools are installed that tasks are dispatched by, all of them. */
+export const DISPATCH_PEERS = join(PEERS, 'dispatch');
+export const dispatchPeers = (): Promise<Peer> => installed(DISPATCH_PEERS, 'queues and pools', '');
+
+/** The Python of an environment that has Celery, made on first use. */
+export async function celery(): Promise<Peer> {
+  const environment = join(CACHE, 'bench', `celery-${CELERY_VERSION}`);
+  const path = join(environment, 'bin', 'python');
+  const complete = join(environment, '.installed');
+  if (existsSync(complete)) return { path };
+  process.stderr.write(`installing ${CELERY}...\n`);
+  try {
+    await run('python3', ['-m', 'venv', environment], { timeout: INSTALL_MS });
+    await run(path, ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', `celery[redis]==${CELERY_VERSION}`], { timeout: INSTALL_MS });
+    await writeFile(complete, '');
+    return { path };
+  } catch (error) {
+    return { missing: `install python3 with venv (Debian: python3-venv); \`pip install celery[redis]==${CELERY_VERSION}\` must work (${reason(error)})` };
+  }
+}
 
 /** The Python that runs PySpark, whose Spark is fetched on first use. It needs python3 with venv, and Java 17. */
 export async function pyspark(): Promise<Peer> {

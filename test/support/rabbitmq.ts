@@ -22,6 +22,8 @@ export interface RabbitmqServerOptions {
 /** A private RabbitMQ on free loopback ports, with a node name, cookie, epmd and data of its own. */
 export interface RabbitmqServer {
   readonly port: number;
+  /** Its process, which another follows with `restart`. */
+  readonly pid: number;
   readonly url: string;
   readonly tlsUrl: string | undefined;
   readonly authority: TestAuthority | undefined;
@@ -85,6 +87,8 @@ export async function startRabbitmq(options: RabbitmqServerOptions = {}): Promis
     RABBITMQ_FEATURE_FLAGS_FILE: path('feature_flags'),
     // Schedulers that spin would take a small machine from the tests.
     RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: '+S 1:1 +sbwt none +sbwtdcpu none +sbwtdio none',
+    // Else it lies where the test run began.
+    ERL_CRASH_DUMP: path('erl_crash.dump'),
     LANG: 'C.UTF-8',
   };
   const owner = options.owner === undefined ? {} : { owner: options.owner };
@@ -109,6 +113,9 @@ export async function startRabbitmq(options: RabbitmqServerOptions = {}): Promis
 
   return {
     port,
+    get pid() {
+      return server.pid;
+    },
     url,
     tlsUrl: tls ? `amqps://${user}:${encodeURIComponent(password)}@127.0.0.1:${tlsPort}` : undefined,
     authority,

@@ -18,6 +18,8 @@ export interface RedisServerOptions {
 /** A private Redis on a free loopback port, its data in a temporary directory. */
 export interface RedisServer {
   readonly port: number;
+  /** Its process, which another follows with `restart`. */
+  readonly pid: number;
   /** With the password, if it has one. */
   readonly url: string;
   readonly authority: TestAuthority | undefined;
@@ -72,6 +74,9 @@ export async function startRedis(options: RedisServerOptions = {}): Promise<Redi
 
   return {
     port,
+    get pid() {
+      return server.pid;
+    },
     url: `${tls ? 'rediss' : 'redis'}://${password === undefined ? '' : `:${encodeURIComponent(password)}@`}127.0.0.1:${port}`,
     authority,
     client(more) {

@@ -83,6 +83,11 @@ export async function openModel(address: BrokerAddress, settings: BrokerClientSe
       },
     );
   } catch (error) {
+    // amqplib does not tell what the server said at this step. It may pass: a server that starts says the same of a host it has not opened yet.
+    if (/Expected ConnectionOpenOk/.test((error as Error).message)) {
+      const reason = `it refused the virtual host ${path === '' ? '/' : path}: there is none of this name, or user ${username} may not use it`;
+      throw transportErrors.LOST({ url: shown, reason }, error);
+    }
     throw rabbitError(error as Error, shown);
   }
   model.on('error', () => undefined);

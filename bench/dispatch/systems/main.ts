@@ -1,0 +1,99 @@
+/**
+ * The client process of a system, or (second argument `worker`) its worker process. The client says `BENCH ready`, then answers
+ * `rate MS` with the tasks it had done in so many milliseconds of a closed loop, `trip MS` with the median of single round trips.
+ */
+import { fork, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { median } from '../../support/row.ts';
+import { IN_FLIGHT, SYSTEMS, type Spec } from './contract.ts';
+
+const spec = JSON.parse(process.argv[2] ?? '{}') as Spec;
+const system = await SYSTEMS[spec.system]();
+const WARM_MS = 300;
+
+async function asWorker(): Promise<void> {
+  process.on('disconnect', () => process.exit());
+  await system.worker(spec);
+  process.send?.('ready');
+}
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+async function asClient(): Promise<void> {
+  const workers: ChildProcess[] = [];
+  const startWorker = async (its: Spec): Promise<void> => {
+    const worker = fork(import.meta.filename, [JSON.stringify(its), 'worker']);
+    workers.push(worker);
+    const ended = once(worker, 'exit').then(() => Promise.reject(new Error(`the worker of ${spec.key} ended`)));
+    await Promise.race([once(worker, 'message'), ended]);
+    ended.catch(() => undefined);
+  };
+  let done = 0;
+  let next: (tasks: number) => void = () => undefined;
+  const client = await system.client(
+    spec,
+    (tasks) => {
+      done += tasks;
+      next(tasks);
+    },
+    startWorker,
+  );
+
+  /** `all` counts the tasks before and after the window, too: what the processor time is divided by. */
+  async function rate(ms: number): Promise<{ tasks: number; ms: number; all: number }> {
+    const began = done;
+    let underWay = 0;
+    let stopping = false;
+    let finish: () => void = () => undefined;
+    const finished = new Promise<void>((resolve) => (finish = resolve));
+    const submit = (): void => {
+      underWay += spec.frame;
+      client.submit(spec.frame);
+    };
+    let answered = 0;
+    next = (tasks) => {
+      underWay -= tasks;
+      answered += tasks;
+      for (; answered >= spec.frame; answered -= spec.frame) if (!stopping) submit();
+      if (stopping && underWay === 0) finish();
+    };
+    while (underWay < IN_FLIGHT) submit();
+    await pause(WARM_MS);
+    const [before, start] = [done, performance.now()];
+    await pause(ms);
+    const [tasks, elapsed] = [done - before, performance.now() - start];
+    stopping = true;
+    await finished;
+    return { tasks, ms: elapsed, all: done - began };
+  }
+
+  async function trip(ms: number): Promise<number> {
+    const times: number[] = [];
+    const start = performance.now();
+    for (let now = start; now - start < ms || times.length < 10;) {
+      await new Promise<void>((resolve) => {
+        next = () => resolve();
+        client.submit(1);
+      });
+      const end = performance.now();
+      times.push(end - now);
+      now = end;
+    }
+    return median(times);
+  }
+
+  await rate(WARM_MS);
+  await trip(WARM_MS / 3);
+  console.log('BENCH ready');
+  for await (const line of createInterface({ input: process.stdin })) {
+    const [what, ms] = line.split(' ');
+    if (what === 'end') break;
+    console.log(`BENCH ${JSON.stringify(what === 'rate' ? await rate(Number(ms)) : await trip(Number(ms)))}`);
+  }
+  await Promise.race([client.close(), pause(3000)]);
+  for (const worker of workers) worker.disconnect();
+  process.exit();
+}
+
+await (process.argv[3] === 'worker' ? asWorker() : asClient());
