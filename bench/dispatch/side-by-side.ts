@@ -9,7 +9,7 @@ import { COMPONENTS } from '../../tools/components.ts';
 import { Figures } from '../support/figures.ts';
 import { celery, dispatchPeers, type Peer } from '../support/peers.ts';
 import { treeCpuMs } from '../support/process-tree.ts';
-import { rounded, type Row } from '../support/row.ts';
+import { rounded, toTable, type Row } from '../support/row.ts';
 import { Subject, type Launch } from '../support/subject.ts';
 import type { Spec } from './systems/contract.ts';
 import { CASES, type Case } from './cases.ts';
@@ -85,7 +85,7 @@ async function measureOne({ its, subject, broker }: Running, figures: Figures, m
 }
 
 /** Three rows a case, then those of the targets. */
-export async function sideBySide(quick: boolean): Promise<Row[]> {
+export async function sideBySide(quick: boolean, wanted: (its: Case) => boolean = () => true): Promise<Row[]> {
   const [ms, rounds] = quick ? [400, 2] : [2000, 5];
   const [node, python] = [await dispatchPeers(), await celery()];
   const running: Running[] = [];
@@ -95,7 +95,7 @@ export async function sideBySide(quick: boolean): Promise<Row[]> {
   const alive = setInterval(() => undefined, 60_000);
   const servers = new Servers();
   try {
-    const waiting = CASES.toSorted((a, b) => ORDER.indexOf(a.server) - ORDER.indexOf(b.server));
+    const waiting = CASES.filter(wanted).toSorted((a, b) => ORDER.indexOf(a.server) - ORDER.indexOf(b.server));
     const startSome = async (): Promise<void> => {
       for (let its = waiting.shift(); its !== undefined; its = waiting.shift()) {
         const server = its.server === undefined ? undefined : await servers.of(its.server);
@@ -123,7 +123,7 @@ export async function sideBySide(quick: boolean): Promise<Row[]> {
     clearInterval(alive);
   }
   const base = { bench: 'dispatch' };
-  const rows = CASES.flatMap((its): Row[] => {
+  const rows = CASES.filter(wanted).flatMap((its): Row[] => {
     const units = [
       ['rate', 'tasks/s', ''],
       ['cpu', 'CPU us/task', ', CPU'],
@@ -138,7 +138,9 @@ export async function sideBySide(quick: boolean): Promise<Row[]> {
   return [...rows, ...targets(figures)];
 }
 
+// By itself: `node bench/dispatch/side-by-side.ts [--quick] [KEY...]`, the cases whose keys contain one of the words.
 if (process.argv[1] === import.meta.filename) {
-  const { toTable } = await import('../support/row.ts');
-  console.log(toTable(await sideBySide(process.argv.includes('--quick'))));
+  const words = process.argv.slice(2).filter((word) => !word.startsWith('--'));
+  const rows = await sideBySide(process.argv.includes('--quick'), ({ key }) => words.length === 0 || words.some((word) => key.includes(word)));
+  console.log(toTable(rows));
 }
