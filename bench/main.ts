@@ -8,6 +8,7 @@ const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
   weaving: () => import('./weaving/bench.ts'),
   engine: () => import('./engine/bench.ts'),
   dispatch: () => import('./dispatch/bench.ts'),
+  scheduling: () => import('./scheduling/bench.ts'),
   'apache-spark': () => import('./apache-spark/bench.ts'),
   transactions: () => import('./transactions/bench.ts'),
 };

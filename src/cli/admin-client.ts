@@ -7,7 +7,8 @@ import { ADMIN_MESSAGE, decodeAdminReply, encodeAdminRequest, type AdminAnswer, 
 import { envelopeFactory } from '../protocol/batch.ts';
 import { createRegisterCenter } from '../registry/index.ts';
 import { LeaderTracker, type Leader } from '../registry/leader.ts';
-import { connectTransport, transportOptionsOf, transportUrlOf } from '../transports/index.ts';
+import { connectConfigured } from '../security/index.ts';
+import { transportUrlOf } from '../transports/index.ts';
 import { parseSettings } from './command.ts';
 import { CLI_ERRORS } from './errors.ts';
 
@@ -64,14 +65,21 @@ export async function connectAdmin(command: string, values: AdminValues): Promis
   const url = transportUrlOf(configuration);
   if (url === undefined) throw CLI_ERRORS.USAGE({ command, reason: 'no --url is given, and neither transport.url nor redis.host is set' });
   const beatMs = configuration.get('registry.beat');
-  const transport = await connectTransport(url, { ...transportOptionsOf(configuration), role: 'client', connectTimeoutMs: CONNECT_MS });
+  const transport = await connectConfigured(url, configuration, { role: 'client', connectTimeoutMs: CONNECT_MS });
   const registry = createRegisterCenter(transport, { beatMs, ttlMs: configuration.get('registry.ttl') });
   const id = newId('operator');
   const queue = `operator.${id}`;
   const envelope = envelopeFactory(id, queue);
   const waiting = new Map<string, { readonly resolve: (answer: unknown) => void; readonly reject: (error: Error) => void }>();
   let seen: (leader: Leader) => void = () => undefined;
-  const leaders = new LeaderTracker({ onChange: (leader) => void (leader !== undefined && seen(leader)) });
+  const leaders = new LeaderTracker({
+    onChange(leader) {
+      if (leader !== undefined) seen(leader);
+      // Whoever was asked will not answer any more.
+      for (const { reject } of waiting.values()) reject(CLI_ERRORS.NO_DISPATCHER({ url: transport.url }));
+      waiting.clear();
+    },
+  });
   let next = 0;
 
   const leading = async (): Promise<Leader> => {
@@ -80,6 +88,8 @@ export async function connectAdmin(command: string, values: AdminValues): Promis
     return within(Math.max(2 * beatMs, 2000), found, () => CLI_ERRORS.NO_DISPATCHER({ url: transport.url }));
   };
 
+  // An idle connection would not keep this process alive until it is closed.
+  transport.setActive(true);
   try {
     await transport.consume(queue, {}, (delivery) => {
       delivery.ack();

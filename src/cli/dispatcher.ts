@@ -63,8 +63,6 @@ Examples:
     const stopped = new Promise<string>((resolve) => (stop = resolve));
     const signals = ['SIGTERM', 'SIGINT'] as const;
     for (const signal of signals) process.on(signal, stop);
-    // Nothing else keeps an idle dispatcher alive.
-    const alive = setInterval(() => undefined, 2 ** 30);
     let selector: HostSelector;
     try {
       const server = await startDispatcherServer({
@@ -96,7 +94,6 @@ Examples:
       return 0;
     } finally {
       watching.close();
-      clearInterval(alive);
       for (const signal of signals) process.removeListener(signal, stop);
     }
   },

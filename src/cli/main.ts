@@ -1,36 +1,8 @@
 /** The command line: `spark-proxy <command>`. */
 import { SparkProxyError } from '../core/errors.ts';
 import { version } from '../core/version.ts';
-import type { Command } from './command.ts';
+import { allCommands, COMMANDS } from './commands.ts';
 import { CLI_ERRORS } from './errors.ts';
-
-/** Each is loaded when it is asked for: a worker starts without what submits programs, and the other way round. */
-const COMMANDS: ReadonlyMap<string, () => Promise<Command>> = new Map([
-  ['run', async () => (await import('./run.ts')).runCommand],
-  ['submit', async () => (await import('./submit.ts')).submitCommand],
-  ['program', async () => (await import('./program.ts')).programCommand],
-  ['dispatcher', async () => (await import('./dispatcher.ts')).dispatcherCommand],
-  ['worker', async () => (await import('./worker.ts')).workerCommand],
-  ['status', async () => (await import('./status.ts')).statusCommand],
-  ['hosts', async () => (await import('./hosts.ts')).hostsCommand],
-  ['tasks', async () => (await import('./tasks.ts')).tasksCommand],
-  ['kill', async () => (await import('./kill.ts')).killCommand],
-  ['drain', async () => (await import('./drain.ts')).drainCommand],
-  ['retry', async () => (await import('./retry.ts')).retryCommand],
-  ['apps', async () => (await import('./apps.ts')).appsCommand],
-  ['destination', async () => (await import('./destination.ts')).destinationCommand],
-  ['stop', async () => (await import('./stop.ts')).stopCommand],
-  ['top', async () => (await import('./top.ts')).topCommand],
-  ['conf', async () => (await import('./conf.ts')).confCommand],
-  ['package', async () => (await import('./package.ts')).packageCommand],
-  ['explain', async () => (await import('./explain.ts')).explainCommand],
-  ['keygen', async () => (await import('./keygen.ts')).keygenCommand],
-  ['completions', async () => (await import('./completions.ts')).completionsCommand(allCommands)],
-]);
-
-async function allCommands(): Promise<Command[]> {
-  return Promise.all([...COMMANDS.values()].map((load) => load()));
-}
 
 async function overview(): Promise<string> {
   const commands = await allCommands();
@@ -67,10 +39,14 @@ async function main(args: readonly string[]): Promise<number> {
   return command.run(rest);
 }
 
+// An idle connection keeps no process alive; a command that has not ended does.
+const alive = setInterval(() => undefined, 2 ** 30);
 try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
   const coded = SparkProxyError.is(error);
   process.stderr.write(coded ? `spark-proxy: ${error.message}\n  code: ${error.code}\n` : `${error instanceof Error ? error.stack : String(error)}\n`);
   process.exitCode = coded && error.code.startsWith('SP_CLI_') ? 2 : 1;
+} finally {
+  clearInterval(alive);
 }

@@ -42,9 +42,10 @@ Examples:
           else if (process.stdout.isTTY) process.stdout.write(`${CLEAR}${rate.toFixed(1)} tasks/s\n${showStatus(status)}\n`);
           else {
             const running = status.workers.reduce((sum, worker) => sum + worker.running, 0);
+            const workers = status.workers.filter(({ state }) => state !== 'lost').length;
             const time = new Date().toISOString().slice(11, 19);
             process.stdout.write(
-              `${time} term=${status.term} workers=${status.workers.length} applications=${status.applications.length} live=${live} running=${running} finished=${finished} failed=${failed} rate=${rate.toFixed(1)}/s\n`,
+              `${time} term=${status.term} workers=${workers} applications=${status.applications.length} live=${live} running=${running} finished=${finished} failed=${failed} rate=${rate.toFixed(1)}/s\n`,
             );
           }
         } catch (error) {

@@ -91,8 +91,8 @@ export class ApplicationEntry {
 /** What orders see of applications. */
 export interface OrderView {
   profile(application: string): ResolvedProfile | undefined;
-  /** Milliseconds of work from the begin of this stage to the end of its job; 0 when nothing is known. */
+  /** Milliseconds from the begin of this stage to the end of its job, on all slots; 0 when nothing is known. */
   rank(application: string, stageId: number): number;
-  /** Changes with every change of a profile or stage graph. */
+  /** Changes with every change of a profile, a stage graph or the number of slots. */
   readonly version: number;
 }

@@ -15,6 +15,7 @@ export class TaskLedger implements OrderView {
   readonly #base: number;
   #sequence = 0;
   #live = 0;
+  #slots = 0;
   version = 0;
 
   constructor(fenceLimit: number, defaults: ProfileDefaults, base: number) {
@@ -25,6 +26,13 @@ export class TaskLedger implements OrderView {
 
   get live(): number {
     return this.#live;
+  }
+
+  /** Of the cluster: how long a stage takes depends on it. */
+  set slots(slots: number) {
+    if (slots === this.#slots) return;
+    this.#slots = slots;
+    this.version++;
   }
 
   application(id: string): ApplicationEntry | undefined {
@@ -112,6 +120,6 @@ export class TaskLedger implements OrderView {
   }
 
   rank(application: string, stageId: number): number {
-    return this.#applications.get(application)?.stages.rank(stageId) ?? 0;
+    return this.#applications.get(application)?.stages.rank(stageId, this.#slots) ?? 0;
   }
 }

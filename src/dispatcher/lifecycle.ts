@@ -11,7 +11,7 @@ import type { DispatcherStateOptions } from './options.ts';
 import { ParkingLot } from './parking.ts';
 import { Speculation } from './speculation.ts';
 import { MAX_STORY, TaskEntry } from './task-entry.ts';
-import { Verification } from './verification.ts';
+import { forgerOf, Verification } from './verification.ts';
 import type { KindPool, WorkerEntry, WorkerPool } from './workers.ts';
 
 /** Tasks that a selector left waiting, passed over in one event, so that it costs no walk through the whole queue. */
@@ -153,6 +153,7 @@ export class TaskLifecycle {
     else worker.failed++;
     this.#endLease(entry);
     if (isGood && speculation !== undefined) this.#speculation.finished(entry, now - (entry.phase === 'RUNNING' ? entry.startedAt : entry.leasedAt));
+    if (update.state === 'FAILED' && verify !== undefined) this.#doubtForger(update, now);
     if (!isCancelled) {
       // One of two has failed: the other may still succeed.
       if (!isGood && (entry.of ?? entry.copy)?.worker !== undefined) return this.#continue(entry, now, `failed on ${worker.id}`);
@@ -194,6 +195,14 @@ export class TaskLifecycle {
       this.#unchecked.add(task);
     }
     return false;
+  }
+
+  #doubtForger(update: StatusUpdate, now: number): void {
+    const forger = forgerOf(update.data);
+    if (forger === undefined) return;
+    this.verification.doubt(forger);
+    const worker = this.#workers.live.get(forger);
+    if (worker !== undefined) this.#health?.blame(worker, 'its shuffle output is not what was verified', now);
   }
 
   /** This lease is over and has not ended the task: its copy goes on, or it waits again. */

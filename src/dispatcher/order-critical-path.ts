@@ -3,7 +3,7 @@ import { bucketOrder } from './order-buckets.ts';
 import type { TaskOrder, WaitingTask } from './order.ts';
 
 /**
- * The stage with the most work from it to the end of its job first: the upward rank of HEFT (Topcuoglu, Hariri, Wu: "Performance-Effective
+ * The stage with the longest way from it to the end of its job first: the upward rank of HEFT (Topcuoglu, Hariri, Wu: "Performance-Effective
  * and Low-Complexity Task Scheduling for Heterogeneous Computing", 2002), over the stage graph that the application has told.
  * Without a graph all ranks are 0, and tasks go by submission.
  */

@@ -12,7 +12,7 @@ import type { Load, RegisterCenter, Registration, RegistryEvent } from '../regis
 import { LEADER_LABELS } from '../registry/leader.ts';
 import type { HostSelector } from '../selectors/contract.ts';
 import type { Delivery, Transport } from '../transports/contract.ts';
-import type { DispatcherEffect, DispatcherEvent, DispatcherListener, ParkedTask, Submission } from './contract.ts';
+import type { DispatcherEffect, DispatcherEvent, DispatcherListener, DispatcherNote, ParkedTask, Submission } from './contract.ts';
 import { BlobStore } from './blobs.ts';
 import { dispatcherErrors } from './errors.ts';
 import type { ApplicationPort, LocalDispatcher, TaskObserver } from './local.ts';
@@ -63,6 +63,13 @@ export async function createDispatcher(options: DispatcherOptions): Promise<Loca
   await dispatcher.open();
   return dispatcher;
 }
+
+const NOTES: Readonly<Record<DispatcherNote['what'], string>> = {
+  parked: 'a task was lost on too many workers and is parked',
+  excluded: 'a worker or host is given nothing for a while',
+  included: 'a worker or host is let back',
+  disagreement: 'results of one task differ',
+};
 
 class DispatcherService implements LocalDispatcher {
   readonly id: string;
@@ -414,7 +421,7 @@ class DispatcherService implements LocalDispatcher {
       case 'drained':
         return this.#logger.info('a worker has drained', { worker: effect.workerId });
       case 'note':
-        return this.#logger.warn('noted', { ...effect.note });
+        return this.#logger.warn(NOTES[effect.note.what], { ...effect.note });
     }
   }
 

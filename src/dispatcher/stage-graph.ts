@@ -17,6 +17,7 @@ export class StageGraph {
   /** Children of stages that are not known yet, or are done. */
   readonly #orphans = new Map<number, Set<number>>();
   #dirty = false;
+  #slots = 0;
 
   get size(): number {
     return this.#nodes.size;
@@ -64,11 +65,15 @@ export class StageGraph {
   }
 
   /**
-   * Upward rank: work of the stage and of the longest way from it to the end of the job, milliseconds of task time. A
-   * stage's own weight is all the work that remains in it. A cycle (a defect of who says so) counts each stage for itself.
+   * Upward rank, milliseconds: the time of the stage and of the longest way from it to the end of the job, if each stage on
+   * it had all of the cluster's slots. (All the work of a stage would not do: wide stages would seem long, and go before the
+   * narrow ones that everything waits for.) A cycle (a defect of who says so) counts each stage for itself.
    */
-  rank(stageId: number): number {
-    if (this.#dirty) this.#rankAll();
+  rank(stageId: number, slots: number): number {
+    if (this.#dirty || this.#slots !== slots) {
+      this.#slots = slots;
+      this.#rankAll();
+    }
     return this.#nodes.get(stageId)?.rank ?? 0;
   }
 
@@ -78,7 +83,7 @@ export class StageGraph {
     const open = new Map<number, number>();
     const ready: number[] = [];
     for (const [id, node] of this.#nodes) {
-      node.rank = weightOf(node.info);
+      node.rank = weightOf(node.info, this.#slots);
       let children = 0;
       for (const child of node.children) if (this.#nodes.has(child)) children++;
       open.set(id, children);
@@ -89,7 +94,7 @@ export class StageGraph {
       for (const parent of info.parents) {
         const node = this.#nodes.get(parent);
         if (node === undefined || !node.children.has(info.stageId)) continue;
-        node.rank = Math.max(node.rank, weightOf(node.info) + rank);
+        node.rank = Math.max(node.rank, weightOf(node.info, this.#slots) + rank);
         const left = (open.get(parent) as number) - 1;
         open.set(parent, left);
         if (left === 0) ready.push(parent);
@@ -113,6 +118,6 @@ export class StageGraph {
 }
 
 /** Unknown durations count 1 ms a task, so that the number of tasks and stages decides. */
-function weightOf({ tasksRemaining, meanMs }: StageInfo): number {
-  return tasksRemaining * (meanMs > 0 ? meanMs : 1);
+function weightOf({ tasksRemaining, meanMs }: StageInfo, slots: number): number {
+  return Math.max(1, tasksRemaining / Math.max(1, slots)) * (meanMs > 0 ? meanMs : 1);
 }

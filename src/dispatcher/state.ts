@@ -154,6 +154,7 @@ export class DispatcherState {
         this.#tick(now);
         break;
     }
+    this.#ledger.slots = this.#workers.slots;
     this.#tasks.dispatch(now);
     return this.#effects.take();
   }

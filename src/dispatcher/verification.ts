@@ -1,4 +1,6 @@
 import type { Random } from '../core/ids.ts';
+import { SparkProxyError } from '../core/errors.ts';
+import { decodeFailure } from '../protocol/failure.ts';
 import type { StatusUpdate } from '../protocol/task.ts';
 import type { TaskEntry, Vote } from './task-entry.ts';
 
@@ -71,8 +73,20 @@ export class Verification {
     return { accepted: update, failed: false, checked: true, wrong, disagreed };
   }
 
+  /** A worker was caught otherwise: its results are checked again. */
+  doubt(workerId: string): void {
+    this.#valid.delete(workerId);
+  }
+
   #set(workerId: string, row: number): void {
     if (this.#valid.size >= MAX_WORKERS && !this.#valid.has(workerId)) this.#valid.delete(this.#valid.keys().next().value as string);
     this.#valid.set(workerId, row);
   }
+}
+
+/** Who wrote the shuffle output that a task found to be other than what was verified, by the data of its FAILED update. */
+export function forgerOf(data: Uint8Array): string | undefined {
+  const error = decodeFailure(data);
+  if (!SparkProxyError.is(error) || error.code !== 'SP_SHUFFLE_FETCH_FAILED' || error.fields['forged'] !== true) return undefined;
+  return String(error.fields['executorId']);
 }

@@ -61,12 +61,15 @@ function digestsOf(blocks: readonly Block[]): Uint8Array {
   return digests;
 }
 
+/** The bytes of a block are not those whose digest was agreed on: whoever wrote them lies. */
+const FORGED = 'it is not what was verified';
+
 /** What is wrong with the bytes of a block; undefined: nothing. A checksum finds accidents, a digest finds lies too. */
 function problemOf(bytes: Uint8Array, { checksums, digests }: MapStatus, partition: number): string | undefined {
   if (crc32(bytes) !== checksums[partition]) return 'checksum mismatch';
   if (digests === undefined) return undefined;
   const said = digests.subarray(partition * DIGEST_BYTES, (partition + 1) * DIGEST_BYTES);
-  return createHash('sha256').update(bytes).digest().equals(said) ? undefined : 'it is not what was verified';
+  return createHash('sha256').update(bytes).digest().equals(said) ? undefined : FORGED;
 }
 
 function openForWriting(path: string): number {
@@ -120,7 +123,7 @@ export function fetchBlocks(outputs: MapOutputs, partition: number, machine: str
 }
 
 function fetchFailed(shuffleId: number, mapIndex: number, { executorId }: MapStatus, reason: string, cause?: unknown): Error {
-  return SHUFFLE_ERRORS.FETCH_FAILED({ shuffleId, mapIndex, executorId, reason }, cause);
+  return SHUFFLE_ERRORS.FETCH_FAILED({ shuffleId, mapIndex, executorId, reason, forged: reason === FORGED }, cause);
 }
 
 function readBlock(shuffleId: number, mapIndex: number, status: MapStatus, partition: number, from: number, size: number): Buffer {
