@@ -59,7 +59,7 @@ describe('completions', () => {
       )
         .trim()
         .split('\n');
-    expect(complete('st')).toEqual(['status']);
+    expect(complete('sta')).toEqual(['status']);
     expect(complete('')).toEqual(expect.arrayContaining(COMMANDS.map(({ name }) => name)));
     expect(complete('tasks', '--p')).toEqual(['--parked']);
     expect(complete('tasks', '--')).toEqual(expect.arrayContaining(['--application', '--json', '--limit', '--url', '--help']));

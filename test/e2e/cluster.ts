@@ -135,12 +135,13 @@ export class Cluster {
     try {
       return await this.#admin.ask(question, ask);
     } catch (error) {
-      await this.#hangUp();
+      await this.hangUp();
       throw error;
     }
   }
 
-  async #hangUp(): Promise<void> {
+  /** Nobody asks any more. */
+  async hangUp(): Promise<void> {
     const admin = this.#admin;
     this.#admin = undefined;
     await admin?.close();
@@ -162,7 +163,7 @@ export class Cluster {
   }
 
   async close(): Promise<void> {
-    await this.#hangUp();
+    await this.hangUp();
     for (const end of this.#ends.splice(0).reverse()) await end();
   }
 }

@@ -26,6 +26,7 @@ describeWith(['redis'], 'a dispatcher service over Redis', () => {
       await c.until(({ applications }) => applications.length === 0);
       expect(await worker.end('SIGTERM')).toBe(0);
       await c.until(({ workers }) => workers.every(({ state }) => state === 'lost'));
+      await c.hangUp();
       expect(await dispatcher.end('SIGTERM')).toBe(0);
       expect(await redis.keys('*')).toEqual([]);
     } finally {
