@@ -7,6 +7,8 @@ export interface KeepAlive {
   end(): void;
   /** A promise that counts as an operation while it is pending. */
   hold(start: (resolve: () => void, reject: (error: Error) => void) => void): Promise<void>;
+  /** An operation counts until it has ended. */
+  during<T>(operation: () => Promise<T>): Promise<T>;
   close(): void;
 }
 
@@ -60,6 +62,14 @@ export function createKeepAlive(): KeepAlive {
           },
         );
       });
+    },
+    async during(operation) {
+      begin();
+      try {
+        return await operation();
+      } finally {
+        end();
+      }
     },
     close() {
       closed = true;

@@ -1,13 +1,10 @@
 /** `npm run chaos -- [worker|spark|datasets] [times]`: kills many times over. Without a name: all. */
-import { spawnSync } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
 import { runDatasetChaos } from './datasets.ts';
 import { runSparkChaos } from './spark.ts';
-
-const KILL_WORKER = fileURLToPath(new URL('kill-worker.ts', import.meta.url));
+import { runWorkerChaos } from './worker-kills.ts';
 
 const SUITES: Readonly<Record<string, (times: number | undefined) => Promise<boolean>>> = {
-  worker: (times = 20) => Promise.resolve(spawnSync(process.execPath, [KILL_WORKER, String(times)], { stdio: 'inherit' }).status === 0),
+  worker: (times = 1000) => runWorkerChaos(times),
   datasets: (reads = 2000) => runDatasetChaos(reads),
   spark: (times = 10) => runSparkChaos(times),
 };

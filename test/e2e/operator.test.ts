@@ -7,6 +7,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { startRedis } from '../support/redis.ts';
+import { describeWith } from '../support/requires.ts';
 import { run } from './run-program.ts';
 
 const execute = promisify(execFile);
@@ -58,16 +60,51 @@ afterAll(async () => {
   rmSync(directory, { recursive: true, force: true });
 }, 60_000);
 
-test('an operator starts two hosts, runs a job, loses a worker, and stops everything; nothing is left', async () => {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  const url = `tcp://127.0.0.1:${port}`;
+/** A program of a user, who has what the home has and nothing else. */
+function userProgram(): string {
+  const user = join(directory, 'user');
+  if (!existsSync(user)) {
+    mkdirSync(user);
+    writeFileSync(
+      join(user, 'words.mts'),
+      `import { SparkContext } from 'spark-proxy';
+       const sc = new SparkContext();
+       const where = new Set<string>();
+       sc.addSparkListener({ onTaskEnd: ({ task }) => void where.add(task.executorId) });
+       const counts = await sc.range(0, 20_000, 1, 8).map((x): [number, number] => [x % 7, 1]).reduceByKey((a, b) => a + b, 4).collect();
+       console.log(JSON.stringify({ total: counts.reduce((sum, [, n]) => sum + n, 0), where: [...where].map((id) => id.split('-')[0]) }));
+       await sc.stop();`,
+    );
+    symlinkSync(join(home, 'node_modules'), join(user, 'node_modules'));
+  }
+  return join(user, 'words.mts');
+}
+
+interface Status {
+  readonly dispatchers: readonly unknown[];
+  readonly workers: readonly { readonly id: string; readonly host: string; readonly state: string }[];
+  readonly applications: readonly unknown[];
+}
+
+const status = async (): Promise<Status> => JSON.parse((await cli(['status', '--json'])).stdout) as Status;
+
+/** Asks until the workers that are there are on these hosts. */
+async function workersOn(...hosts: string[]): Promise<Status> {
+  for (const end = performance.now() + 60_000; ;) {
+    const found = await status();
+    const there = found.workers.filter(({ state }) => state === 'active').map(({ host }) => host);
+    if (there.sort().join() === hosts.join()) return found;
+    if (performance.now() > end) throw new Error(`workers: ${JSON.stringify(found.workers)}`);
+  }
+}
+
+/** Start, a job, a dead worker, status, drain, an edit, stop. */
+async function walk(url: string, settled: () => Promise<void> = async () => undefined): Promise<void> {
   const template = readFileSync(join(home, 'conf', 'common.properties.template'), 'utf8');
-  const properties = template.replace(/^transport\.url.*/m, `transport.url = ${url}\nregistry.beat = 200ms\nregistry.ttl = 2s`);
+  const properties = template.replace(/^transport\.url.*/m, `transport.url = ${url}\nregistry.beat = 200ms\nregistry.ttl = 4s`);
   writeFileSync(join(home, 'conf', 'common.properties'), properties);
   writeFileSync(join(home, 'conf', 'hosts'), '[dispatcher]\r\nlocalhost\r\n\r\n[worker]\r\n127.0.0.2 # first\r\n127.0.0.3\r\n');
+  rmSync(tmp, { recursive: true, force: true });
 
   const started = await sbin('start-all.sh');
   expect([started.code, started.stderr]).toEqual([0, '']);
@@ -77,27 +114,25 @@ test('an operator starts two hosts, runs a job, loses a worker, and stops everyt
   expect(processes().length).toBe(3);
   const again = await sbin('start-worker.sh', ['--host', '127.0.0.2']);
   expect([again.code, again.stderr]).toEqual([1, `external-spark: worker-127.0.0.2 runs as process ${pidOf('worker-127.0.0.2')}; stop it first\n`]);
+  expect(await workersOn('127.0.0.2', '127.0.0.3')).toMatchObject({ dispatchers: [{}], applications: [] });
 
-  // A program of a user, who has what the home has and nothing else.
-  mkdirSync(join(directory, 'user'));
-  writeFileSync(
-    join(directory, 'user', 'words.mts'),
-    `import { SparkContext } from 'spark-proxy';
-     const sc = new SparkContext();
-     const where = new Set<string>();
-     sc.addSparkListener({ onTaskEnd: ({ task }) => void where.add(task.executorId) });
-     const counts = await sc.range(0, 20_000, 1, 8).map((x): [number, number] => [x % 7, 1]).reduceByKey((a, b) => a + b, 4).collect();
-     console.log(JSON.stringify({ total: counts.reduce((sum, [, n]) => sum + n, 0), where: [...where].map((id) => id.split('-')[0]) }));
-     await sc.stop();`,
-  );
-  symlinkSync(join(home, 'node_modules'), join(directory, 'user', 'node_modules'));
-  const job = async (): Promise<unknown> => JSON.parse((await cli(['run', '--conf', 'dispatcher.mode=service', join(directory, 'user', 'words.mts')])).stdout);
+  const program = userProgram();
+  const job = async (): Promise<unknown> => JSON.parse((await cli(['run', '--conf', 'dispatcher.mode=service', program])).stdout);
   expect(await job()).toEqual({ total: 20_000, where: ['worker', 'worker'] });
 
   process.kill(pidOf('worker-127.0.0.2'), 'SIGKILL');
   expect(await job()).toMatchObject({ total: 20_000 });
+  await workersOn('127.0.0.3');
   expect((await sbin('external-spark-daemon.sh', ['status', 'worker', '--instance', '127.0.0.2'])).code).toBe(3);
   expect((await sbin('start-worker.sh', ['--host', '127.0.0.2'])).code).toBe(0);
+
+  // One worker is let go; its process ends by itself, the other does the work.
+  const { workers } = await workersOn('127.0.0.2', '127.0.0.3');
+  const leaving = pidOf('worker-127.0.0.3');
+  expect((await cli(['drain', workers.find(({ host }) => host === '127.0.0.3')?.id ?? ''])).stdout).toBe('the worker drains\n');
+  await workersOn('127.0.0.2');
+  expect(await job()).toEqual({ total: 20_000, where: ['worker'] });
+  expect(processes().some((line) => line.trim().startsWith(`${leaving} `))).toBe(false);
 
   // Properties edited while it runs.
   expect((await cli(['conf', 'set', 'log.level', 'debug'])).stdout).toContain('takes effect at once');
@@ -105,10 +140,36 @@ test('an operator starts two hosts, runs a job, loses a worker, and stops everyt
   process.kill(pidOf('dispatcher'), 'SIGHUP');
   expect((await sbin('external-spark-daemon.sh', ['status', 'dispatcher'])).stdout).toContain('runs as process');
 
+  await settled();
   expect((await sbin('stop-all.sh')).code).toBe(0);
   expect(readdirSync(tmp).filter((name) => name.endsWith('.pid'))).toEqual([]);
   expect(processes()).toEqual([]);
-}, 120_000);
+}
+
+test('an operator starts two hosts, runs a job, loses a worker, drains another, and stops everything; nothing is left', async () => {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await walk(`tcp://127.0.0.1:${port}`);
+}, 240_000);
+
+describeWith(['redis'], 'over Redis', () => {
+  test('the same walk leaves no key in Redis', async () => {
+    const redis = await startRedis();
+    try {
+      const client = redis.client();
+      await walk(redis.url, async () => {
+        // The killed worker said no goodbye: those who live take it for dead, and clear up after it.
+        while ((await client.zcard('spark-proxy:default:clients')) !== 2) await new Promise((resolve) => setTimeout(resolve, 50));
+      });
+      expect(await client.keys('*')).toEqual([]);
+    } finally {
+      await sbin('stop-all.sh', [], { EXTERNAL_SPARK_STOP_TIMEOUT: '1' });
+      await redis.stop();
+    }
+  }, 240_000);
+});
 
 test('names of hosts are data: what is no host name is refused with its line, and nothing of it is run', async () => {
   const conf = join(directory, 'hostile');

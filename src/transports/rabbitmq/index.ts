@@ -65,7 +65,7 @@ class RabbitTransport implements Transport {
       unsubscribe: async (topic) => {
         this.#keys.delete(this.#names.topic(topic));
         const session = this.#reconnector.session;
-        await session?.inbox.unbindQueue(session.inboxQueue, this.#names.exchange, this.#names.topic(topic));
+        await this.#keepAlive.during(async () => session?.inbox.unbindQueue(session.inboxQueue, this.#names.exchange, this.#names.topic(topic)));
       },
     });
     this.#reconnector = new Reconnector<RabbitSession>({
@@ -121,7 +121,7 @@ class RabbitTransport implements Transport {
     });
     return {
       cancel: async () => {
-        await consumer.cancel();
+        await this.#keepAlive.during(() => consumer.cancel());
         if (consumer.idle) this.#consumers.delete(consumer);
       },
     };

@@ -69,7 +69,7 @@ class RedisTransport implements Transport {
     });
     this.#topics = new Topics({
       subscribe: (topic) => this.#run((connection) => connection.subscribe(this.#topicChannel(topic))),
-      unsubscribe: async (topic) => this.#reconnector.session?.unsubscribe(this.#topicChannel(topic)),
+      unsubscribe: (topic) => this.#keepAlive.during(async () => this.#reconnector.session?.unsubscribe(this.#topicChannel(topic))),
     });
     this.#reconnector = new Reconnector<RedisConnection>({
       url: this.url,
@@ -115,7 +115,7 @@ class RedisTransport implements Transport {
       this.#consumers.set(consumer.number, consumer);
       return this.#attach(connection, consumer);
     });
-    return { cancel: () => this.#cancel(consumer) };
+    return { cancel: () => this.#keepAlive.during(() => this.#cancel(consumer)) };
   }
 
   async broadcast(topic: string, envelope: Envelope): Promise<void> {
@@ -124,7 +124,7 @@ class RedisTransport implements Transport {
     this.#checkSize(envelope);
     const connection = this.#reconnector.session;
     if (connection === undefined) throw transportErrors.DISCONNECTED({ url: this.url, ms: 0 });
-    await connection.command('publish', this.#topicChannel(topic), encodeEnvelope(envelope));
+    await this.#keepAlive.during(() => connection.command('publish', this.#topicChannel(topic), encodeEnvelope(envelope)));
   }
 
   async subscribe(topic: string, handler: (envelope: Envelope) => void): Promise<Subscription> {

@@ -8,7 +8,7 @@
  * - `m:<queue>` hash: ready frames `n`, their bytes `b`, how many of them came back `r`, somebody waits for room `w`
  * - `l:<queue>` set, `l:<queue>:<id>` hash of pieces: bodies too large for the stream; `up:*` those on their way
  * - `clients` sorted set: client -> when it is dead; `k:<client>` set of queues it reads; `s:<client>` hash: queue -> last
- *   number taken from it (a frame that is pushed again after a lost answer is recognised)
+ *   number taken from it (a frame that is pushed again after a lost answer is recognised); `gone` set of the dead who may return
  * - `incarnation` tells a Redis that was flushed or came back empty from the one that was known
  *
  * A frame for a consumer with credit is published on the channel of its client, `in:<client>`: one hop, no polling, any
@@ -189,6 +189,16 @@ local function bury(client)
   call('ZREM', P..'clients', client)
 end
 
+-- Those whose time is up; they may yet come back and push again what they had pushed.
+local function buryDead(time)
+  for _, dead in ipairs(call('ZRANGEBYSCORE', P..'clients', '-inf', time, 'LIMIT', 0, 10)) do
+    bury(dead)
+    call('PEXPIRE', P..'s:'..dead, 60000)
+    call('SADD', P..'gone', dead)
+    call('PEXPIRE', P..'gone', 60000)
+  end
+end
+
 -- Nobody was heard of for half a life: Redis itself was away, or everybody was. Then silence tells nothing.
 local function forgive(life)
   local latest = call('ZREVRANGE', P..'clients', 0, 0, 'WITHSCORES')[2]
@@ -209,7 +219,11 @@ end
 if op == 'bye' then
   bury(ARGV[5])
   call('DEL', P..'s:'..ARGV[5])
-  if call('ZCARD', P..'clients') == 0 then call('DEL', P..'incarnation') end
+  -- The last one leaves nothing behind.
+  if call('ZCARD', P..'clients') == 0 then
+    for _, dead in ipairs(call('SMEMBERS', P..'gone')) do call('DEL', P..'s:'..dead) end
+    call('DEL', P..'incarnation', P..'gone')
+  end
   return 1
 end
 
@@ -378,12 +392,7 @@ if op == 'beat' then
     for _, name in ipairs({ 'incarnation', 'clients', 'k:'..client, 's:'..client }) do call('PEXPIRE', P..name, ttl) end
     for _, q in ipairs(call('SMEMBERS', P..'k:'..client)) do touch(q) end
   end
-  if mayBury == '1' then
-    for _, dead in ipairs(call('ZRANGEBYSCORE', P..'clients', '-inf', time, 'LIMIT', 0, 10)) do
-      bury(dead)
-      call('PEXPIRE', P..'s:'..dead, 60000)
-    end
-  end
+  if mayBury == '1' then buryDead(time) end
   return 1
 end
 
