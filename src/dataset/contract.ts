@@ -140,8 +140,8 @@ export interface DatasetStore {
   write(dataset: DatasetInfo, version: number, cells: Iterable<Cell>): Promise<void>;
   /** Of these versions, those that are closed and have no cells in the dataset: what they name elsewhere (files) may go. */
   unused(dataset: DatasetInfo, versions: readonly number[]): Promise<number[]>;
-  /** Fences sessions without beats, removes rows of aborted versions and versions that nobody can see any more. */
-  maintain(): Promise<MaintenanceReport>;
+  /** Fences sessions without beats, removes rows of aborted versions and versions that nobody can see any more; in steps, until `signal` ends it. */
+  maintain(signal?: AbortSignal): Promise<MaintenanceReport>;
   close(): Promise<void>;
 }
 

@@ -1,11 +1,14 @@
 /** Clean-up of a store, in short steps that other work can go between; any number of drivers may do it at once. */
-import { setImmediate as turn } from 'node:timers/promises';
+import { setTimeout as wait } from 'node:timers/promises';
 import { unpackKeys } from './change-set.ts';
 import type { KeyBytes, MaintenanceReport } from './contract.ts';
 import { compareKeys, tableOf } from './versions.ts';
 
 /** Rows of one step. */
 const WINDOW = 2000;
+/** Pause after a step, in times of what it took: clean-up takes a small share of the thread and of the store. */
+const PAUSE = 4;
+const MAX_PAUSE_MS = 200;
 /** Sampled rows a dataset keeps. */
 const MAX_SAMPLES = 2048;
 
@@ -14,6 +17,8 @@ export interface MaintenanceStore {
   query(sql: string, values: readonly unknown[]): Promise<readonly Readonly<Record<string, never>>[]>;
   /** Fences sessions whose beats have stopped. */
   fence(): Promise<number>;
+  /** Ends the clean-up between two steps; what is left is done another time. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 interface Area {
@@ -33,7 +38,7 @@ interface WritesRow {
 }
 
 export async function maintain(store: MaintenanceStore): Promise<MaintenanceReport> {
-  const { query } = store;
+  const { query, signal } = store;
   const fencedSessions = await store.fence();
   const [bounds] = (await query(
     "SELECT (SELECT min(floor) FROM sessions WHERE fenced IS NULL) AS floor, (SELECT min(version) FROM versions WHERE state = 'open') AS opened, " +
@@ -47,8 +52,15 @@ export async function maintain(store: MaintenanceStore): Promise<MaintenanceRepo
     [floor],
   )) as unknown as WritesRow[];
   let prunedCells = 0;
-  for (const [dataset, area] of areas(written)) prunedCells += await clean(query, dataset, area, floor);
-  for (const { version, dataset } of written) await query('DELETE FROM writes WHERE version = ? AND dataset = ?', [version, dataset]);
+  for (const [dataset, area] of areas(written)) {
+    const pruned = await clean(store, dataset, area, floor);
+    if (pruned === undefined) continue;
+    prunedCells += pruned;
+    for (const { version } of written.filter((one) => one.dataset === dataset)) {
+      await query('DELETE FROM writes WHERE version = ? AND dataset = ?', [version, dataset]);
+    }
+  }
+  if (signal?.aborted === true) return { fencedSessions, purgedVersions: 0, prunedCells };
   const gone = `version IN (SELECT v.version FROM versions v WHERE ${settled} AND NOT EXISTS (SELECT 1 FROM writes w WHERE w.version = v.version))`;
   const removed = (await query(`DELETE FROM versions WHERE ${gone} RETURNING state`, [floor])) as unknown as { state: string }[];
   await query('DELETE FROM sessions WHERE fenced IS NOT NULL AND NOT EXISTS (SELECT 1 FROM versions v WHERE v.epoch = sessions.epoch)', []);
@@ -72,34 +84,42 @@ function areas(written: readonly WritesRow[]): Map<number, Area> {
   return found;
 }
 
-async function clean(query: MaintenanceStore['query'], dataset: number, area: Area, floor: number): Promise<number> {
+/** Cells removed; undefined when it was ended before it was done. */
+async function clean({ query, signal }: MaintenanceStore, dataset: number, area: Area, floor: number): Promise<number | undefined> {
   const exists = await query('SELECT id FROM datasets WHERE id = ?', [dataset]);
   if (exists.length === 0) return 0;
   const table = tableOf(dataset);
   let removed = 0;
   const remove = async (where: string, values: readonly unknown[]): Promise<void> => {
+    const start = performance.now();
     const aborted = [...area.aborted];
     if (aborted.length > 0) {
       const list = aborted.map(() => '?').join();
       removed += (await query(`DELETE FROM ${table} WHERE ${where} AND version IN (${list}) RETURNING 1 AS one`, [...values, ...aborted])).length;
     }
-    // Superseded below the floor; then what is left below it is the newest: a tombstone there hides nothing any more.
-    const newer = `EXISTS (SELECT 1 FROM ${table} n WHERE n.row = ${table}.row AND n.col = ${table}.col AND n.version > ${table}.version AND n.version < ?)`;
-    removed += (await query(`DELETE FROM ${table} WHERE ${where} AND version < ? AND ${newer} RETURNING 1 AS one`, [...values, floor, floor])).length;
-    const older = `EXISTS (SELECT 1 FROM ${table} o WHERE o.row = ${table}.row AND o.col = ${table}.col AND o.version < ${table}.version)`;
-    removed += (await query(`DELETE FROM ${table} WHERE ${where} AND version < ? AND value IS NULL AND NOT ${older} RETURNING 1 AS one`, [...values, floor]))
-      .length;
-    await turn();
+    // Where every cell has one version there is nothing to remove, and nobody needs to be kept waiting by a DELETE.
+    const several = `SELECT 1 AS one FROM ${table} WHERE ${where} AND version < ? GROUP BY row, col HAVING count(*) > 1 OR count(value) < count(*) LIMIT 1`;
+    if ((await query(several, [...values, floor])).length > 0) {
+      // Superseded below the floor; then what is left below it is the newest: a tombstone there hides nothing any more.
+      const newer = `EXISTS (SELECT 1 FROM ${table} n WHERE n.row = ${table}.row AND n.col = ${table}.col AND n.version > ${table}.version AND n.version < ?)`;
+      removed += (await query(`DELETE FROM ${table} WHERE ${where} AND version < ? AND ${newer} RETURNING 1 AS one`, [...values, floor, floor])).length;
+      const older = `EXISTS (SELECT 1 FROM ${table} o WHERE o.row = ${table}.row AND o.col = ${table}.col AND o.version < ${table}.version)`;
+      removed += (await query(`DELETE FROM ${table} WHERE ${where} AND version < ? AND value IS NULL AND NOT ${older} RETURNING 1 AS one`, [...values, floor]))
+        .length;
+    }
+    await wait(Math.min(MAX_PAUSE_MS, PAUSE * (performance.now() - start)));
   };
   const seen = new Set<string>();
   for (const [row, column] of area.keys) {
     const identity = `${row.length}:${Buffer.from(row).toString('latin1')}${column}`;
     if (seen.has(identity)) continue;
     seen.add(identity);
+    if (signal?.aborted === true) return undefined;
     await remove('row = ? AND col = ?', [row, column]);
   }
   let low = area.low;
   while (low !== undefined) {
+    if (signal?.aborted === true) return undefined;
     const [next] = (await query(`SELECT row FROM ${table} WHERE row > ? ORDER BY row LIMIT 1 OFFSET ${WINDOW}`, [low])) as unknown as [
       { row: KeyBytes } | undefined,
     ];

@@ -8,7 +8,7 @@ import { createLogger } from '../core/logger.ts';
 import { registerDriver, type DatasetAccess } from './access.ts';
 import { Registry } from './admin.ts';
 import { TravellingContext } from './context.ts';
-import type { DatasetContext, Datasets, DatasetStore, ExecuteOptions, OpenOptions } from './contract.ts';
+import type { DatasetContext, Datasets, DatasetStore, ExecuteOptions, OpenOptions, StoreSession } from './contract.ts';
 import { JobTransactions } from './job-transactions.ts';
 import { removeUnusedFiles } from './kinds/files.ts';
 import { openStore, storeAddress, type StoreAddress } from './open-store.ts';
@@ -75,19 +75,22 @@ export class DriverDatasets implements Datasets {
     const store = await openStore(address);
     try {
       const ttlMs = configuration.get('dataset.session.ttl');
-      const session = await store.openSession({ name: options.session ?? newId('driver'), ttlMs });
+      const openSession = (): Promise<StoreSession> => store.openSession({ name: options.session ?? newId('driver'), ttlMs });
+      const session = await openSession();
       const admin = new Registry(store, namespace, files);
       const context = new TravellingContext(namespace, id);
       const transactions = new DriverTransactions({
         store,
         session,
+        // A name of one's own is nobody else's: whoever fenced it did not take its place.
+        reopen: options.session === undefined ? openSession : undefined,
         context: () => context,
         clock: systemClock,
         random: Math.random,
         logger,
         timeoutMs: configuration.get('dataset.transaction.timeout'),
         beatMs: ttlMs / BEATS,
-        maintain: () => maintain(store),
+        maintain: (signal) => maintain(store, signal),
       });
       const access: DatasetAccess = {
         resolve: (inNamespace, name) => admin.resolve(inNamespace, name),
@@ -164,8 +167,9 @@ export class DriverDatasets implements Datasets {
   }
 }
 
-async function maintain(store: DatasetStore): Promise<void> {
-  const report = await store.maintain();
+async function maintain(store: DatasetStore, signal: AbortSignal): Promise<void> {
+  const report = await store.maintain(signal);
+  if (signal.aborted) return;
   for (const dataset of await store.list()) if (dataset.properties['directory'] !== undefined) await removeUnusedFiles(store, dataset);
   if (report.fencedSessions > 0) logger.warn('drivers that had fallen silent were fenced', { ...report });
   else if (report.purgedVersions + report.prunedCells > 0) logger.debug('cleaned up', { ...report });

@@ -13,22 +13,26 @@ import { oldestNeeded } from './versions.ts';
 /** Longest pause before a retry, milliseconds. */
 const MAX_BACKOFF = 5_000;
 
+const CLOSED = 'the datasets were closed';
+
 export interface ManagerOptions {
   readonly store: DatasetStore;
   readonly session: StoreSession;
+  /** A new session in place of one that was fenced; undefined where another driver may have taken its place. */
+  readonly reopen?: (() => Promise<StoreSession>) | undefined;
   readonly context: () => DatasetContext;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
   readonly timeoutMs: number;
   readonly beatMs: number;
-  /** After a beat, now and then: clean-up of the store. */
-  readonly maintain: () => Promise<void>;
+  /** Clean-up of the store, begun after a beat; one at a time, and beats go on meanwhile. */
+  readonly maintain: (signal: AbortSignal) => Promise<void>;
 }
 
 export class DriverTransactions implements TransactionManager, TransactionHost {
   readonly store: DatasetStore;
-  readonly session: StoreSession;
+  session: StoreSession;
   readonly #options: ManagerOptions;
   readonly #flow = new AsyncLocalStorage<DriverTransaction>();
   readonly #active = new Map<string, DriverTransaction>();
@@ -40,14 +44,21 @@ export class DriverTransactions implements TransactionManager, TransactionHost {
   begun = 0;
   #draining: string | undefined;
   #beat: Promise<void> | undefined;
+  #maintenance: Promise<void> | undefined;
+  /** Another driver has its place. */
+  #isLost = false;
+  readonly #closing = new AbortController();
 
   constructor(options: ManagerOptions) {
     this.#options = options;
     this.store = options.store;
     this.session = options.session;
-    this.#beats = options.clock.every(options.beatMs, () => {
-      this.#beat ??= this.#renew().finally(() => (this.#beat = undefined));
-    });
+    this.#beats = options.clock.every(options.beatMs, () => this.beat());
+  }
+
+  /** Says now that the driver lives. */
+  beat(): void {
+    if (this.#draining !== CLOSED && !this.#isLost) this.#beat ??= this.#renew().finally(() => (this.#beat = undefined));
   }
 
   async #renew(): Promise<void> {
@@ -55,10 +66,37 @@ export class DriverTransactions implements TransactionManager, TransactionHost {
       // Snapshots that are asked for from here on need no less than this one; those asked for before are active.
       const now = oldestNeeded(await this.store.snapshot());
       await this.session.beat(Math.min(now, this.oldestNeeded()));
-      await this.#options.maintain();
+      this.#maintenance ??= this.#maintain().finally(() => (this.#maintenance = undefined));
     } catch (error) {
-      // A fenced session tells everyone who commits; a store that does not answer is asked again.
-      this.#options.logger.warn('the session in the dataset store could not be renewed', { error: (error as Error).message });
+      if (hasCode(error, 'SP_DATASET_FENCED')) await this.#fenced(error as Error);
+      // A store that does not answer is asked again.
+      else this.#options.logger.warn('the session in the dataset store could not be renewed', { error: (error as Error).message });
+    }
+  }
+
+  async #maintain(): Promise<void> {
+    try {
+      await this.#options.maintain(this.#closing.signal);
+    } catch (error) {
+      this.#options.logger.warn('the clean-up of the dataset store is put off', { error: (error as Error).message });
+    }
+  }
+
+  /** What is open is lost. A driver that was only silent for too long (a suspended machine) goes on in a new session. */
+  async #fenced(error: Error): Promise<void> {
+    const { logger, reopen } = this.#options;
+    for (const transaction of this.#active.values()) transaction.poisonWith(error);
+    if (reopen === undefined) {
+      this.#isLost = true;
+      this.#beats.cancel();
+      logger.error('this driver can commit no more', { error: error.message });
+      return;
+    }
+    try {
+      this.session = await reopen();
+      logger.warn('this driver was fenced: transactions that were open are aborted, new ones can begin', { error: error.message });
+    } catch (failure) {
+      logger.warn('no new session in the dataset store', { error: (failure as Error).message });
     }
   }
 
@@ -147,7 +185,7 @@ export class DriverTransactions implements TransactionManager, TransactionHost {
       try {
         return await this.#once(body, timeoutMs);
       } catch (error) {
-        if (!isConflict(error) || attempt >= retries) throw error;
+        if (!hasCode(error, 'SP_DATASET_CONFLICT') || attempt >= retries) throw error;
       }
       // Full jitter: M. Brooker, "Exponential Backoff And Jitter", 2015.
       await wait(this.#options.random() * Math.min(MAX_BACKOFF, backoffMs * 2 ** attempt));
@@ -185,17 +223,19 @@ export class DriverTransactions implements TransactionManager, TransactionHost {
 
   /** Aborts what is open and leaves the store. */
   async close(): Promise<void> {
-    this.#draining ??= 'the datasets were closed';
+    this.#draining = CLOSED;
     this.#beats.cancel();
     for (const transaction of [...this.#active.values()]) {
       transaction.poisonWith(DATASET_ERRORS.DRAINING({ reason: this.#draining }));
       transaction.abort();
     }
+    this.#closing.abort();
     await Promise.all([...this.#background, this.#beat]);
+    await this.#maintenance;
     await this.session.close();
   }
 }
 
-function isConflict(error: unknown): boolean {
-  return SparkProxyError.is(error) && error.code === 'SP_DATASET_CONFLICT';
+function hasCode(error: unknown, code: string): boolean {
+  return SparkProxyError.is(error) && error.code === code;
 }

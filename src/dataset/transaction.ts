@@ -1,4 +1,5 @@
 /** One transaction of a driver: a snapshot, what it has written so far, and how it ends. */
+import { SparkProxyError } from '../core/errors.ts';
 import type { Cell, DatasetInfo, DatasetStore, KeyBytes, RowRange, Snapshot, StoreSession, Transaction, TransactionState } from './contract.ts';
 import { DATASET_ERRORS } from './errors.ts';
 import { compareKeys, oldestNeeded, withOwn } from './versions.ts';
@@ -18,6 +19,8 @@ export interface Operations {
 export interface TransactionHost {
   readonly store: DatasetStore;
   readonly session: StoreSession;
+  /** Asks whether the session still stands: something of it was refused. */
+  beat(): void;
   /** Oldest version that any snapshot of this driver needs. */
   oldestNeeded(): number;
   /** The version is the transaction's: a task may write under it. */
@@ -37,6 +40,8 @@ export class DriverTransaction implements Transaction, Operations {
   readonly id: string;
   readonly kind: 'implicit' | 'explicit';
   readonly #host: TransactionHost;
+  /** That of its begin: what was begun before the driver was fenced cannot end in the session after. */
+  readonly #session: StoreSession;
   readonly #buffer = new Map<number, Buffered>();
   /** Versions whose writes count. */
   readonly #won: number[] = [];
@@ -51,6 +56,7 @@ export class DriverTransaction implements Transaction, Operations {
     this.id = id;
     this.kind = kind;
     this.#host = host;
+    this.#session = host.session;
   }
 
   get state(): TransactionState {
@@ -143,11 +149,20 @@ export class DriverTransaction implements Transaction, Operations {
   /** A version for one attempt of a task; what it writes counts once `win` is called. */
   async attemptVersion(): Promise<number> {
     await this.snapshot();
-    const [version] = (await this.#host.session.allocate(1)) as [number];
+    const [version] = (await this.#fencing(this.#session.allocate(1))) as [number];
     this.#open.add(version);
     this.#host.owns(version, this);
     this.#requireActive();
     return version;
+  }
+
+  async #fencing<R>(asked: Promise<R>): Promise<R> {
+    try {
+      return await asked;
+    } catch (error) {
+      if (SparkProxyError.is(error) && error.code === 'SP_DATASET_FENCED') this.#host.beat();
+      throw error;
+    }
   }
 
   /** The result of the attempt that wrote under this version was accepted. */
@@ -165,7 +180,7 @@ export class DriverTransaction implements Transaction, Operations {
       const writes = [...this.#buffer.values()].map(({ dataset, cells }) => ({ dataset, cells: [...cells.values()] }));
       if (writes.length > 0 || this.#won.length > 0) {
         const snapshot = (await this.#base) as Snapshot;
-        await this.#host.session.commit({ snapshot, versions: this.#won, writes, oldestNeeded: this.#host.oldestNeeded() });
+        await this.#fencing(this.#session.commit({ snapshot, versions: this.#won, writes, oldestNeeded: this.#host.oldestNeeded() }));
       }
       for (const version of this.#won) this.#open.delete(version);
       this.#state = 'committed';

@@ -1,6 +1,8 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe } from 'vitest';
 import type { Datasets, DatasetStore, OpenOptions } from '../../src/dataset/contract.ts';
 import { openDatasets } from '../../src/dataset/index.ts';
@@ -18,6 +20,8 @@ export interface StoreBed {
   open(url: string): Promise<DatasetStore>;
   /** A driver; closed after the test. */
   datasets(url: string, options?: OpenOptions, settings?: Readonly<Record<string, string>>): Promise<Datasets>;
+  /** Fences all drivers, as the reaper of another does with those that were silent for too long. */
+  fence(url: string): Promise<void>;
   directory(): string;
 }
 
@@ -68,6 +72,19 @@ function suite(kind: StoreBed['kind'], body: (bed: StoreBed) => void): void {
       const datasets = await openDatasets({ store: url, ...options }, configuration);
       ends.push(() => datasets.close());
       return datasets;
+    },
+    async fence(url) {
+      const fence = "UPDATE sessions SET fenced = 'its beats had stopped'; UPDATE versions SET state = 'aborted' WHERE state = 'open'";
+      if (kind === 'sqlite') {
+        const db = new DatabaseSync(url.slice('sqlite:'.length), { timeout: 20_000 });
+        db.exec(fence);
+        db.close();
+        return;
+      }
+      const client = new pg.Client({ connectionString: url });
+      await client.connect();
+      await client.query(`SET search_path = spark_proxy; ${fence}`);
+      await client.end();
     },
     directory: () => directory,
   });

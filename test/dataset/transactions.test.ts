@@ -241,6 +241,24 @@ describeEachStore('transactions of a driver', (bed) => {
     expect(await reader.context.keyValue('kv').get('a')).toBe('alive');
   });
 
+  test('a driver that was silent for too long loses what it has open, and goes on', async () => {
+    const { url, datasets, kv, seen } = await open();
+    const lost = datasets.execute(async () => {
+      await kv.put('a', 1);
+      await bed.fence(url);
+    });
+    expect(await codeOf(lost)).toBe('SP_DATASET_FENCED');
+    await expect.poll(() => codeOf(kv.put('b', 2)), { timeout: 20_000 }).toBe('no error');
+    expect([await seen.get('a'), await seen.get('b')]).toEqual([undefined, 2]);
+  });
+
+  test('a driver with a name, which another may have taken, does not', async () => {
+    const { url } = await open();
+    const named = await bed.datasets(url, { session: 'program.run' });
+    await bed.fence(url);
+    for (let i = 0; i < 3; i++) expect(await codeOf(named.context.keyValue('kv').put('a', i))).toBe('SP_DATASET_FENCED');
+  });
+
   test('drain waits for what is open and refuses what begins', async () => {
     const { datasets, kv } = await open();
     const gate = Promise.withResolvers<void>();

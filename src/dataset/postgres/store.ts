@@ -137,8 +137,9 @@ class PostgresStore implements DatasetStore {
     return (await this.#db.query<{ version: string }>(sql, [versions])).map(({ version }) => Number(version));
   }
 
-  maintain(): Promise<MaintenanceReport> {
+  maintain(signal?: AbortSignal): Promise<MaintenanceReport> {
     return maintain({
+      signal,
       query: (sql, values) => this.#db.query(numbered(sql), values),
       fence: () => this.#db.transaction((client) => fence(client, 'its beats had stopped', "beat + ttl * interval '1 millisecond' < now()", [])),
     });

@@ -170,10 +170,10 @@ class SqliteStore implements DatasetStore {
     return this.#db.retry(() => (this.#db.all(sql, JSON.stringify(versions)) as unknown as { version: number }[]).map(({ version }) => version));
   }
 
-  maintain(): Promise<MaintenanceReport> {
+  maintain(signal?: AbortSignal): Promise<MaintenanceReport> {
     const db = this.#db;
     const query = (sql: string, values: readonly unknown[]): Promise<never[]> => db.retry(() => db.all(sql, ...(values as SqlValue[])) as never[]);
-    return maintain({ query, fence: () => db.write(() => fence(db, 'its beats had stopped', 'beat + ttl < ?', this.#clock.wallTime())) });
+    return maintain({ query, signal, fence: () => db.write(() => fence(db, 'its beats had stopped', 'beat + ttl < ?', this.#clock.wallTime())) });
   }
 
   close(): Promise<void> {
