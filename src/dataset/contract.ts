@@ -107,6 +107,7 @@ export interface StoreSession {
    * Makes versions visible, all at once, or none.
    * @throws SP_DATASET_CONFLICT when a transaction that the snapshot does not see has written the same and committed
    * @throws SP_DATASET_FENCED, SP_DATASET_VERSION_CLOSED
+   * @throws SP_DATASET_COMMIT_UNKNOWN when the store was lost meanwhile and does not come back; after any other error it has not committed
    */
   commit(request: CommitRequest): Promise<void>;
   /** Versions that lost: nothing more can be written under them; their rows are removed by and by. */

@@ -20,6 +20,10 @@ export const DATASET_ERRORS = defineErrors('DATASET', {
   BAD_STORE: ['dataset.store {url} is not a store known here', 'use sqlite:PATH or postgres://user@host/database'],
   PEER_MISSING: ['a store at postgres: needs the packages pg and pg-copy-streams', 'npm install pg pg-copy-streams'],
   STORE_FAILED: ['the store at {store} failed: {reason}', 'the cause is the error of the store'],
+  COMMIT_UNKNOWN: [
+    'the store at {store} was lost while a transaction committed, and did not come back: it may have committed',
+    'read what it would have written before it is run again',
+  ],
   STORE_LAYOUT: ['the store at {store} has layout {found}; this version reads {wanted}', 'use the version that wrote it, or another store'],
 
   CONFLICT: ['another transaction has written the same {what} of dataset {name} and committed first', 'run it again: execute(body, { retries: 10 })'],

@@ -9,6 +9,8 @@ export interface FaultProxy {
   cut(): void;
   /** Lets nothing through in either direction, and ends nothing: a half-open connection. */
   blackhole(on: boolean): void;
+  /** Lets nothing come back from the server; what is sent to it arrives. */
+  deafen(on: boolean): void;
   /** Ends every new connection at once. */
   refuse(on: boolean): void;
   /** Holds back each chunk for so long, milliseconds. */
@@ -20,13 +22,14 @@ export interface FaultProxy {
 
 export async function faultProxy(targetPort: number): Promise<FaultProxy> {
   const sockets = new Set<Socket>();
+  let deaf = false;
   let [refusing, holed, delayMs, budget, accepted] = [false, false, 0, Number.POSITIVE_INFINITY, 0];
   const cut = (): void => {
     for (const socket of sockets) socket.resetAndDestroy();
   };
   const pipe = (from: Socket, to: Socket, upstream: boolean): void => {
     from.on('data', (chunk: Buffer) => {
-      if (holed) return;
+      if (holed || (deaf && !upstream)) return;
       if (upstream && (budget -= chunk.length) < 0) {
         to.write(chunk.subarray(0, chunk.length + budget));
         budget = Number.POSITIVE_INFINITY;
@@ -59,6 +62,7 @@ export async function faultProxy(targetPort: number): Promise<FaultProxy> {
     },
     cut,
     blackhole: (on) => (holed = on),
+    deafen: (on) => (deaf = on),
     refuse: (on) => (refusing = on),
     delay: (ms) => (delayMs = ms),
     cutAfter: (bytes) => (budget = bytes),

@@ -1,4 +1,4 @@
-import { chownSync } from 'node:fs';
+import { chownSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { execFileSync } from 'node:child_process';
 import pg from 'pg';
@@ -19,6 +19,10 @@ export interface PostgresServer {
   readonly pid: number;
   /** A new, empty database: its URL, with the password if there is one. */
   database(): Promise<string>;
+  /** A user who needs this password: its URL of a database, without the password. */
+  guest(url: string, password: string): Promise<string>;
+  /** Stops it as its operator would, or as a crash does, and starts it again. */
+  restart(signal?: 'SIGINT' | 'SIGKILL'): Promise<void>;
   /** Empties a database of what this project keeps there: quicker than a new one. */
   clear(url: string): Promise<void>;
   stop(): Promise<void>;
@@ -62,20 +66,48 @@ export async function startPostgres(options: PostgresServerOptions = {}): Promis
     await client.connect();
     await client.end();
   };
-  const server: ServerProcess = await startServer({ ...asServerUser(real, ['-D', data, '-p', String(port), ...settings]), directory, ready, readyMs: 60_000 });
-  const admin = new pg.Client(connection('postgres'));
-  admin.on('error', () => undefined);
-  await admin.connect();
+  const launch = (): Promise<ServerProcess> =>
+    startServer({ ...asServerUser(real, ['-D', data, '-p', String(port), ...settings]), directory, ready, readyMs: 60_000 });
+  const connectAdmin = async (): Promise<pg.Client> => {
+    const client = new pg.Client(connection('postgres'));
+    client.on('error', () => undefined);
+    await client.connect();
+    return client;
+  };
+  // Only a guest is asked for a password.
+  writeFileSync(join(data, 'pg_hba.conf'), 'host all guest 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust\n');
+  let server = await launch();
+  let admin = await connectAdmin();
   if (password !== undefined) await admin.query(`ALTER USER tester PASSWORD '${password.replaceAll("'", "''")}'`);
   let databases = 0;
   return {
     port,
-    pid: server.pid,
+    get pid() {
+      return server.pid;
+    },
     async database() {
       const name = `test_${++databases}`;
       await admin.query(`CREATE DATABASE ${name}`);
       const secret = password === undefined ? '' : `:${encodeURIComponent(password)}`;
       return `postgres://tester${secret}@127.0.0.1:${port}/${name}`;
+    },
+    async guest(url, secret) {
+      await admin.query(`CREATE ROLE guest LOGIN SUPERUSER PASSWORD '${secret.replaceAll("'", "''")}'`);
+      return url.replace(/\/\/[^@]*@/, '//guest@');
+    },
+    async restart(signal = 'SIGINT') {
+      await admin.end().catch(() => undefined);
+      await server.signal(signal);
+      // After a crash its processes may still hold the data for a moment.
+      for (let attempt = 1; ; attempt++) {
+        try {
+          server = await launch();
+          break;
+        } catch (error) {
+          if (attempt === 5) throw error;
+        }
+      }
+      admin = await connectAdmin();
     },
     async clear(url) {
       const client = new pg.Client({ connectionString: url });

@@ -47,6 +47,9 @@ export class PostgresConnections {
       application_name: 'spark-proxy',
       options: `-c search_path=${SCHEMA_NAME}`,
       idleTimeoutMillis: 30_000,
+      connectionTimeoutMillis: 30_000,
+      keepAlive: true,
+      keepAliveInitialDelayMillis: 10_000,
       allowExitOnIdle: true,
     });
     // A connection that ends while it is idle is replaced when the next is needed.
@@ -94,15 +97,19 @@ export class PostgresConnections {
       throw this.failure(error);
     });
     let broken: Error | undefined;
+    // A connection that ends between two statements says so here; without a listener that ends the process.
+    const ended = (error: Error): void => void (broken ??= error);
+    client.on('error', ended);
     try {
       await client.query('BEGIN');
       const result = await work(client);
       await client.query('COMMIT');
       return result;
     } catch (error) {
-      await client.query('ROLLBACK').catch((failure: unknown) => (broken = failure as Error));
+      await client.query('ROLLBACK').catch(ended);
       throw this.failure(error);
     } finally {
+      client.removeListener('error', ended);
       client.release(broken);
     }
   }

@@ -1,18 +1,18 @@
 /** Tables of the PostgreSQL store, in a schema of their own. */
 
-export const LAYOUT = 1;
+export const LAYOUT = 2;
 export const SCHEMA_NAME = 'spark_proxy';
 
 /**
  * Commits what a driver has buffered, in one round trip. Locks: the session (shared), the datasets in order of their ids, the counter. Every
  * statement of a plpgsql function has its own snapshot under READ COMMITTED, so what was committed before the locks were got is seen.
- * Gives 'ok', 'conflict:<dataset>' or 'fenced:<reason>'; in the last two cases nothing has been written.
+ * The token is for who did not hear the answer: see outcome.ts. Gives 'ok', 'conflict:<dataset>' or 'fenced:<reason>'; in the last two cases nothing has been written.
  */
 const COMMIT_FUNCTION = `
 CREATE FUNCTION ${SCHEMA_NAME}.commit_writes(
   p_epoch bigint, p_read bigint, p_excluded bigint[], p_floor bigint,
   d_ids int[], d_levels text[], d_lows bytea[], d_highs bytea[], d_keys bytea[], d_counts int[],
-  c_datasets int[], c_rows bytea[], c_cols text[], c_values bytea[]
+  c_datasets int[], c_rows bytea[], c_cols text[], c_values bytea[], p_token text
 ) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
   reason text;
@@ -38,7 +38,7 @@ BEGIN
     END LOOP;
   END IF;
   UPDATE meta SET value = value + 1 WHERE name = 'version' RETURNING value INTO v;
-  INSERT INTO versions (version, epoch, state) VALUES (v, p_epoch, 'committed');
+  INSERT INTO versions (version, epoch, state, token) VALUES (v, p_epoch, 'committed', p_token);
   SELECT least(p_floor, (SELECT min(floor) FROM sessions WHERE fenced IS NULL AND epoch <> p_epoch), (SELECT min(version) FROM versions WHERE state <> 'committed')) INTO lowest;
   FOR i IN 1 .. cardinality(d_ids) LOOP
     INSERT INTO writes (version, dataset, count, low, high, keys) VALUES (v, d_ids[i], d_counts[i], d_lows[i], d_highs[i], d_keys[i]);
@@ -59,7 +59,8 @@ export const SCHEMA = `
   CREATE TABLE ${SCHEMA_NAME}.datasets (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, namespace text NOT NULL, name text NOT NULL, definition jsonb NOT NULL, UNIQUE (namespace, name));
   CREATE TABLE ${SCHEMA_NAME}.sessions (
     epoch bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text NOT NULL, ttl int NOT NULL, beat timestamptz NOT NULL, floor bigint NOT NULL, fenced text);
-  CREATE TABLE ${SCHEMA_NAME}.versions (version bigint PRIMARY KEY, epoch bigint NOT NULL, state text NOT NULL);
+  CREATE TABLE ${SCHEMA_NAME}.versions (version bigint PRIMARY KEY, epoch bigint NOT NULL, state text NOT NULL, token text);
+  CREATE UNIQUE INDEX tokens ON ${SCHEMA_NAME}.versions (token) WHERE token IS NOT NULL;
   CREATE INDEX unsettled ON ${SCHEMA_NAME}.versions (version) WHERE state <> 'committed';
   CREATE TABLE ${SCHEMA_NAME}.writes (
     version bigint NOT NULL, dataset int NOT NULL, count int NOT NULL, low bytea NOT NULL, high bytea NOT NULL, keys bytea, PRIMARY KEY (version, dataset));

@@ -1,8 +1,10 @@
+import { newId } from '../../core/ids.ts';
 import { ChangeSetBuilder } from '../change-set.ts';
 import type { CommitRequest, StoreSession } from '../contract.ts';
 import { DATASET_ERRORS } from '../errors.ts';
 import { oldestNeeded } from '../versions.ts';
 import type { PgClient, PostgresConnections } from './connection.ts';
+import { hasCommitted, isAnswerLost } from './outcome.ts';
 import { checkConflicts, committedSince, lockDatasets, readSnapshot } from './statements.ts';
 
 /** Versions that a task is just writing under are locked; they are left for the next time, and cannot commit without their session. */
@@ -41,9 +43,18 @@ export class PostgresSession implements StoreSession {
   }
 
   async commit(request: CommitRequest): Promise<void> {
+    const token = newId('commit');
+    try {
+      await this.#commit(request, token);
+    } catch (error) {
+      if (!isAnswerLost(error) || !(await hasCommitted(this.#db, { epoch: this.epoch, versions: request.versions, token }, error))) throw error;
+    }
+  }
+
+  async #commit(request: CommitRequest, token: string): Promise<void> {
     const { versions, writes } = request;
     if (versions.length === 0) {
-      const [row] = await this.#db.query<{ outcome: string }>(WRITES, writesOf(request, this.epoch), 'commit_writes');
+      const [row] = await this.#db.query<{ outcome: string }>(WRITES, writesOf(request, this.epoch, token), 'commit_writes');
       this.#check(row?.outcome, request);
       return;
     }
@@ -55,7 +66,7 @@ export class PostgresSession implements StoreSession {
       const since = (await committedSince(client, request.snapshot)).filter((version) => !versions.includes(version));
       for (const dataset of datasets) await checkConflicts(client, dataset, versions, since);
       if (writes.length > 0) {
-        const outcome = await client.query<{ outcome: string }>(WRITES, writesOf(request, this.epoch));
+        const outcome = await client.query<{ outcome: string }>(WRITES, writesOf(request, this.epoch, token));
         this.#check(outcome.rows[0]?.outcome, request);
       }
       const committed = await client.query("UPDATE versions SET state = 'committed' WHERE version = ANY ($1::bigint[]) AND state = 'open' RETURNING version", [
@@ -93,9 +104,9 @@ export class PostgresSession implements StoreSession {
   }
 }
 
-const WRITES = 'SELECT commit_writes($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) AS outcome';
+const WRITES = 'SELECT commit_writes($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) AS outcome';
 
-function writesOf({ snapshot, writes, oldestNeeded: floor }: CommitRequest, epoch: number): unknown[] {
+function writesOf({ snapshot, writes, oldestNeeded: floor }: CommitRequest, epoch: number, token: string): unknown[] {
   const changes = writes.map(({ cells }) => {
     const builder = new ChangeSetBuilder();
     for (const cell of cells) builder.add(cell);
@@ -118,5 +129,6 @@ function writesOf({ snapshot, writes, oldestNeeded: floor }: CommitRequest, epoc
     cells.map(({ row }) => bytes(row)),
     cells.map(({ column }) => column),
     cells.map(({ value }) => bytes(value)),
+    token,
   ];
 }
