@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 // The built package, which is also what the project's aspects import.
 import { sparkProxy } from 'spark-proxy/plugin';
 import { build as vite, createServer } from 'vite';
-import { APPLICATION, makeProject, OUTPUT, type Project } from './project.ts';
+import { APPLICATION, makeProject, OUTPUT, type Project } from '../support/project.ts';
 
 const aspects = ['src/aspects.ts'];
 let project: Project;
