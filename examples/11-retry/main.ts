@@ -24,7 +24,7 @@ const retry = ({ attempts, baseMs, maxMs, on }: Retries): Advice<(...args: never
         return await proceed();
       } catch (error) {
         if (attempt === attempts || !on(error)) throw error;
-        console.log(`${jp.signature} failed (${(error as Error).message}), attempt ${attempt} of ${attempts}`);
+        console.log(`${String(jp.signature)} failed (${(error as Error).message}), attempt ${attempt} of ${attempts}`);
         await sleep(Math.random() * Math.min(maxMs, baseMs * 2 ** (attempt - 1)));
       }
     }
