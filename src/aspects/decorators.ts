@@ -5,7 +5,7 @@ import { Signature, type JoinPoint, type JoinPointKind, type ProceedingJoinPoint
 import { declareAdvice, declareAspect, type AspectOptions } from './metadata.ts';
 import { toPointcut, type Pointcut } from './pointcut.ts';
 import { Site, siteOf, type Entry } from './site.ts';
-import { nextEntry, pieceHandle, type WeaveHandle } from './weave.ts';
+import { nextEntry } from './weave.ts';
 
 /*
  * One decorator for both flavours: the standard one (TC39 stage 3) passes a value and a context object, the legacy one
@@ -168,13 +168,4 @@ export function Intercept<F extends AnyFunction>(...advice: readonly AdviceLike<
     };
   };
   return decorate as InterceptDecorator<F>;
-}
-
-/**
- * The handle of all advice now on a woven function or class: what `@Intercept` and `weaveConstructor` put there, and what
- * was woven since. Undefined for what is not woven.
- */
-export function handleOf(woven: unknown): WeaveHandle | undefined {
-  const site = siteOf(woven);
-  return site === undefined ? undefined : pieceHandle(site, site.entries);
 }

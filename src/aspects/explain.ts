@@ -42,7 +42,10 @@ export function explain(): Explanation {
       joinPoint: site.signature.toString(),
       kind: site.signature.kind,
       module: site.signature.module,
-      advice: site.entries.map(({ advice, pointcut, enabled }) => ({ kind: advice.kind, name: advice.name, order: advice.order, pointcut, enabled })),
+      advice: site.entries.map((entry) => {
+        const { advice, pointcut } = entry;
+        return { kind: advice.kind, name: advice.name, order: advice.order, pointcut, enabled: site.runs(entry) };
+      }),
     }));
   const unmatched = [...unmatchedPointcuts()];
   const { matched: shadows, skipped } = loadTimeReport();

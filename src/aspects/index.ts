@@ -16,7 +16,8 @@ export {
   type BeforeAdvice,
 } from './advice.ts';
 export { prepareConstructor, weaveConstructor, type ConstructAdvice, type PrepareOptions } from './construct.ts';
-export { After, AfterReturning, AfterThrowing, Around, Aspect, Before, handleOf, Intercept, type AdviceDecoratorOptions } from './decorators.ts';
+export { After, AfterReturning, AfterThrowing, Around, Aspect, Before, Intercept, type AdviceDecoratorOptions } from './decorators.ts';
+export { handleOf, handleOfAll } from './control.ts';
 export { explain, type ExplainedAdvice, type ExplainedJoinPoint, type Explanation } from './explain.ts';
 export { Signature, type JoinPoint, type JoinPointKind, type ProceedingJoinPoint } from './join-point.ts';
 export { editSource, loadTimeEditor, registerLoadTimeAspect } from './load-time.ts';

@@ -40,6 +40,8 @@ function remember(one: Reachable): void {
   pruneAt = 1000 + 2 * reachable.length;
 }
 
+const ownAt = (site: Site, own: readonly Entry[]): readonly Entry[] => site.entries.filter((entry) => own.includes(entry.base ?? entry));
+
 class Registration implements WeaveHandle {
   readonly bindings: readonly Binding[];
   readonly entries: readonly PlacedEntry[];
@@ -57,7 +59,7 @@ class Registration implements WeaveHandle {
 
   get #sites(): readonly Site[] {
     const own = this.#own;
-    return allSites().filter((site) => site.entries.some((entry) => own.includes(entry.base ?? entry)));
+    return allSites().filter((site) => ownAt(site, own).length > 0);
   }
 
   get joinPoints(): readonly string[] {
@@ -98,7 +100,11 @@ class Registration implements WeaveHandle {
   #switch(enabled: boolean): void {
     this.#enabled = enabled;
     for (const entry of this.#own) entry.enabled = enabled;
-    for (const site of this.#sites) site.refresh();
+    for (const site of this.#sites) {
+      // What was switched off at one site comes back with all of it.
+      if (enabled) site.mute(ownAt(site, this.#own), false);
+      else site.refresh();
+    }
   }
 
   unweave(): void {
@@ -208,6 +214,11 @@ export function registerBindings(bindings: readonly Binding[]): WeaveHandle {
     if (added.length > 0) known.site.deref()?.add(added);
   }
   return registration;
+}
+
+/** Forgets all aspects registered for modules, and takes them out of what is loaded. */
+export function unweaveRegistered(): void {
+  for (const registration of [...registrations]) registration.unweave();
 }
 
 let dryRun = false;

@@ -41,6 +41,8 @@ export class Site {
   /** Outermost first. */
   #entries: readonly Entry[] = [];
   #compiled: readonly Entry[] = [];
+  /** Switched off here, though not elsewhere. */
+  readonly #muted = new Set<Entry>();
   #shell: AnyFunction;
   #state: ShellState;
   /** The first shell of a construction is what people hold as the class. */
@@ -83,6 +85,20 @@ export class Site {
     this.refresh();
   }
 
+  /** Switches entries at this site only. */
+  mute(entries: readonly Entry[], muted: boolean): void {
+    for (const entry of entries) {
+      if (muted) this.#muted.add(entry);
+      else this.#muted.delete(entry);
+    }
+    this.refresh();
+  }
+
+  /** Whether it runs here now. */
+  runs(entry: Entry): boolean {
+    return entry.enabled && !shared.off && !this.#muted.has(entry);
+  }
+
   remove(entries: readonly Entry[]): void {
     this.#entries = this.#entries.filter((entry) => !entries.includes(entry) && (entry.base === undefined || !entries.includes(entry.base)));
     this.refresh();
@@ -107,7 +123,7 @@ export class Site {
   }
 
   #enabled(): readonly Entry[] {
-    return this.#entries.filter((entry) => entry.enabled);
+    return this.#entries.filter((entry) => this.runs(entry));
   }
 
   #compile(entries: readonly Entry[]): { shell: AnyFunction; state: ShellState } {
@@ -162,7 +178,11 @@ function settle(owner: object): void {
 const SHELLS = new WeakMap<object, Site>();
 const PLACED = new WeakMap<object, Map<string | symbol, Map<JoinPointKind, Site>>>();
 /** Kept on globalThis, so that two copies of this package (one in a bundle, one preloaded) know of each other's. */
-const shared = ((globalThis as Record<symbol, unknown>)[Symbol.for('spark-proxy.sites')] ??= { refs: new Set() }) as { refs: Set<WeakRef<Site>> };
+const shared = ((globalThis as Record<symbol, unknown>)[Symbol.for('spark-proxy.sites')] ??= { refs: new Set(), off: false }) as {
+  refs: Set<WeakRef<Site>>;
+  /** No advice runs anywhere. */
+  off: boolean;
+};
 /** How many were alive when the dead were last dropped. */
 let pruned = 0;
 
@@ -202,6 +222,15 @@ export function allSites(): readonly Site[] {
   }
   shared.refs = refs;
   return alive;
+}
+
+/** Whether any advice may run; sites made later keep to it. */
+export const switchedOn = (): boolean => !shared.off;
+
+/** Switches all advice of the process, whatever each piece of it is switched to. */
+export function switchAll(on: boolean): void {
+  shared.off = !on;
+  for (const site of allSites()) site.refresh();
 }
 
 function inheritedDescriptor(owner: object, key: string | symbol): PropertyDescriptor | undefined {

@@ -72,7 +72,8 @@ class Weaving implements WeaveHandle {
     this.#enabled = enabled;
     for (const [site, entries] of bySite(this.#pieces)) {
       for (const entry of entries) entry.enabled = enabled;
-      site.refresh();
+      if (enabled) site.mute(entries, false);
+      else site.refresh();
     }
   }
 }
@@ -134,10 +135,6 @@ export function makeEntries(given: readonly Binding[]): readonly PlacedEntry[] {
 
 export function nextEntry(advice: Advice, pointcut: string): Entry {
   return { advice, pointcut, sequence: sequence++, enabled: true };
-}
-
-export function pieceHandle(site: Site, entries: readonly Entry[]): WeaveHandle {
-  return new Weaving(entries.map((entry) => ({ site, entry })));
 }
 
 /** `design:paramtypes` of the member, where the program has reflect-metadata; it is read, never put there. */

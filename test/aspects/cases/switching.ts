@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { before, execution, weave } from '../../../src/aspects/index.ts';
+import { before, execution, explain, handleOf, handleOfAll, weave } from '../../../src/aspects/index.ts';
 import { throwsCode, permutations, service, type Cases } from './fixture.ts';
 
 export const switching: Cases = {
@@ -221,5 +221,68 @@ export const switching: Cases = {
     new Service().run('y');
     assert.equal(runs, 3);
     assert.equal(take(), 'x y');
+  },
+  'one site of an aspect is switched off, and the aspect goes on elsewhere': () => {
+    const log: string[] = [];
+    class Both {
+      one(): void {}
+      two(): void {}
+    }
+    const handle = weave(
+      Both,
+      execution('{one,two}'),
+      before((jp) => void log.push(String(jp.name))),
+    );
+    const run = (): string => {
+      new Both().one();
+      new Both().two();
+      return log.splice(0).join();
+    };
+    const one = handleOf(Both.prototype.one)!;
+    one.disable();
+    assert.deepEqual([run(), one.enabled, handle.enabled, one.joinPoints], ['two', false, true, ['Both.one']]);
+    assert.deepEqual(
+      explain()
+        .joinPoints.filter(({ joinPoint }) => joinPoint.startsWith('Both.'))
+        .map(({ advice }) => advice[0]!.enabled),
+      [false, true],
+    );
+    handle.disable();
+    one.enable();
+    assert.deepEqual([run(), one.enabled], ['', false]);
+    handle.enable();
+    assert.equal(run(), 'one,two');
+    one.disable();
+    handle.disable();
+    handle.enable();
+    assert.equal(run(), 'one,two');
+    one.unweave();
+    assert.deepEqual([run(), handleOf(Both.prototype.one)], ['two', undefined]);
+    handle.unweave();
+  },
+  'all advice is switched off at once, whatever its own handles say, also what is woven then': () => {
+    const { Service, take, mark } = service();
+    const a = mark('a');
+    const all = handleOfAll();
+    all.disable();
+    try {
+      new Service().run('1');
+      const b = mark('b');
+      a.enable();
+      new Service().run('2');
+      assert.deepEqual([take(), all.enabled, explain().joinPoints.some(({ advice }) => advice.some(({ enabled }) => enabled))], ['1 2', false, false]);
+      a.disable();
+      all.enable();
+      new Service().run('3');
+      assert.equal(take(), 'b 3');
+      b.unweave();
+    } finally {
+      all.enable();
+    }
+    assert.ok(all.joinPoints.includes('Service.run'));
+    all.unweave();
+    a.enable();
+    new Service().run('4');
+    assert.deepEqual([take(), all.joinPoints], ['4', []]);
   },
 };
