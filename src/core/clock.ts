@@ -32,3 +32,14 @@ export const systemClock: Clock = {
     return { cancel: () => clearInterval(handle) };
   },
 };
+
+/** Waits for `work`, for so long at most: for orderly ends that a lost connection must not hold up. What it rejects with is thrown. */
+export async function atMost(clock: Clock, ms: number, work: Promise<unknown>): Promise<void> {
+  let timer: Timer | undefined;
+  const late = new Promise<void>((resolve) => (timer = clock.after(ms, resolve, { background: true })));
+  try {
+    await Promise.race([work, late]);
+  } finally {
+    timer?.cancel();
+  }
+}

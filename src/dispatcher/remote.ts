@@ -1,4 +1,4 @@
-import { systemClock, type Clock } from '../core/clock.ts';
+import { atMost, systemClock, type Clock } from '../core/clock.ts';
 import { createLogger, type Logger } from '../core/logger.ts';
 import type { ApplicationProfile, StageInfo } from '../protocol/application.ts';
 import { taskBytes } from '../protocol/batch.ts';
@@ -39,7 +39,7 @@ export interface RemoteDispatcherOptions {
 }
 
 const PREFETCH = 256;
-/** How long `close` waits for its last frames to be taken. */
+/** How long `close` waits for its last frames to be taken, and then for its good-byes. */
 const CLOSE_MS = 1000;
 const NO_CAPACITY: ServiceCapacity = Object.freeze({ slots: 0, limit: 0, workers: 0, live: 0 });
 
@@ -192,18 +192,22 @@ class RemoteDispatcher implements Dispatcher {
   close(): Promise<void> {
     this.#open = false;
     this.#closing ??= (async () => {
-      await Promise.race([this.#courier.flushed(), new Promise<void>((resolve) => this.#clock.after(CLOSE_MS, resolve, { background: true }))]);
-      for (const end of this.#ends.splice(0).reverse()) {
-        try {
-          await end();
-        } catch (error) {
-          this.#logger.debug('while closing', { error: (error as Error).message });
-        }
-      }
+      await atMost(this.#clock, CLOSE_MS, this.#courier.flushed());
+      await atMost(this.#clock, CLOSE_MS, this.#end());
       if (this.#outstanding.size > 0) this.#options.transport.setActive(false);
       this.#outstanding.clear();
     })();
     return this.#closing;
+  }
+
+  async #end(): Promise<void> {
+    for (const end of this.#ends.splice(0).reverse()) {
+      try {
+        await end();
+      } catch (error) {
+        this.#logger.debug('while closing', { error: (error as Error).message });
+      }
+    }
   }
 
   /** Resolves when a leader has said what there is, or after so long. */

@@ -1,5 +1,5 @@
 import { hostname } from 'node:os';
-import { systemClock, type Clock } from '../core/clock.ts';
+import { atMost, systemClock, type Clock } from '../core/clock.ts';
 import { newId } from '../core/ids.ts';
 import { createLogger, type Logger } from '../core/logger.ts';
 import { encodeFailure } from '../protocol/failure.ts';
@@ -47,7 +47,7 @@ export interface DispatcherOptions extends Pick<
 
 /** Status frames taken before one is acknowledged; they are handled at once. */
 const PREFETCH = 256;
-/** How long `close` waits for its last frames to be taken. */
+/** How long `close` waits for its last frames to be taken, and then for its good-byes. */
 const CLOSE_MS = 1000;
 
 type Untimed<E> = E extends DispatcherEvent ? Omit<E, 'now'> : never;
@@ -244,8 +244,7 @@ class DispatcherService implements LocalDispatcher {
     this.#closing ??= (async () => {
       for (const { application, taskId } of [...this.#state.liveTasks()])
         this.#handle({ type: 'cancel', application, taskId, reason: 'the application has ended' });
-      const written = this.#outbox.flushed();
-      await Promise.race([written, new Promise<void>((resolve) => this.#clock.after(CLOSE_MS, resolve, { background: true }))]);
+      await atMost(this.#clock, CLOSE_MS, this.#outbox.flushed());
       await this.#end();
     })();
     return this.#closing;
@@ -261,6 +260,12 @@ class DispatcherService implements LocalDispatcher {
   }
 
   async #end(): Promise<void> {
+    await atMost(this.#clock, CLOSE_MS, this.#sayGoodbye());
+    this.#active = false;
+    this.#options.transport.setActive(false);
+  }
+
+  async #sayGoodbye(): Promise<void> {
     for (const end of this.#ends.splice(0).reverse()) {
       try {
         await end();
@@ -269,8 +274,6 @@ class DispatcherService implements LocalDispatcher {
         this.#logger.debug('while closing', { error: (error as Error).message });
       }
     }
-    this.#active = false;
-    this.#options.transport.setActive(false);
   }
 
   #startTicks(tickMs: number) {

@@ -1,4 +1,4 @@
-import { systemClock, type Clock } from '../core/clock.ts';
+import { atMost, systemClock, type Clock } from '../core/clock.ts';
 import { newId } from '../core/ids.ts';
 import { createLogger } from '../core/logger.ts';
 import { rarely } from '../core/rarely.ts';
@@ -27,6 +27,9 @@ export interface RegisterCenterOptions {
 const TOPIC = 'registry';
 /** "Who is there?"; read by those who announce, so that a thousand workers do not read each other's beats. */
 const WHO_TOPIC = 'registry.who';
+
+/** How long `close` waits for its last words to be taken. */
+const CLOSE_MS = 2000;
 
 const logger = createLogger('registry');
 /** Every process of a cluster is heard, so one of another version or key would fill the log. */
@@ -133,6 +136,18 @@ export function createRegisterCenter(transport: Transport, options: RegisterCent
     if (closed) throw registryErrors.CLOSED();
   };
 
+  const goodbye = async (): Promise<void> => {
+    await Promise.all([...announcers].map((announcer) => announcer.leave()));
+    announcers.clear();
+    for (const subscription of subscriptions) {
+      try {
+        await (await subscription).cancel();
+      } catch {
+        // The transport is closed: its subscriptions ended with it.
+      }
+    }
+  };
+
   return {
     async announce(entry: Registration): Promise<Announcement> {
       check();
@@ -179,15 +194,8 @@ export function createRegisterCenter(transport: Transport, options: RegisterCent
       offConnection();
       members.stop();
       listeners.clear();
-      await Promise.all([...announcers].map((announcer) => announcer.leave()));
-      announcers.clear();
-      for (const subscription of subscriptions) {
-        try {
-          await (await subscription).cancel();
-        } catch {
-          // The transport is closed: its subscriptions ended with it.
-        }
-      }
+      // While the connection is lost nobody hears of it; the entries expire.
+      await atMost(clock, CLOSE_MS, goodbye());
     },
   };
 }

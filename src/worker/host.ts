@@ -1,5 +1,5 @@
 import { hostname } from 'node:os';
-import { systemClock, type Clock, type Timer } from '../core/clock.ts';
+import { atMost, systemClock, type Clock, type Timer } from '../core/clock.ts';
 import { SparkProxyError } from '../core/errors.ts';
 import { newId } from '../core/ids.ts';
 import { createLogger, type Logger } from '../core/logger.ts';
@@ -59,7 +59,7 @@ export interface WorkerHost {
 
 /** A task that has run for so long is said to be running: by then most short ones have ended, and one word is enough. */
 const RUNNING_MS = 5;
-/** How long leaving waits for the last frames to be taken. */
+/** How long leaving waits for the last frames to be taken, and then for its good-byes. */
 const FLUSH_MS = 2000;
 /** Frames held; credit keeps it to a fraction of this, so that cancels are never stuck behind tasks. */
 const MIN_PREFETCH = 1024;
@@ -210,12 +210,16 @@ class Worker implements WorkerHost {
   async #leave(reason: string): Promise<void> {
     this.#whenIdle?.();
     this.#tasks.abandon(reason);
-    await Promise.race([this.#outbox.flushed(), new Promise<void>((resolve) => this.#clock.after(FLUSH_MS, resolve, { background: true }))]);
+    await atMost(this.#clock, FLUSH_MS, this.#outbox.flushed());
     this.#outbox.close();
-    for (const end of this.#ends.splice(0).reverse()) await this.#attempt(end);
-    for (const delivery of this.#deliveries) await this.#attempt(() => delivery.nack());
+    await atMost(this.#clock, FLUSH_MS, this.#end());
     for (const runner of this.#runners.values()) await this.#attempt(() => runner.close());
     this.#resolveClosed();
+  }
+
+  async #end(): Promise<void> {
+    for (const end of this.#ends.splice(0).reverse()) await this.#attempt(end);
+    for (const delivery of this.#deliveries) await this.#attempt(() => delivery.nack());
   }
 
   /** Closing goes on whatever fails: a closed transport, a dead hub. */

@@ -45,6 +45,7 @@ describe('a dispatcher service over tcp', () => {
     stopped.signal('SIGSTOP');
     await c.until(({ tasks }) => tasks.retried > 0);
     stopped.signal('SIGCONT');
+    await c.until(({ tasks }) => tasks.fenced > 0);
     await right(program);
     expect(ran(program).inside).toBe(0);
   });
@@ -85,7 +86,7 @@ describe('a dispatcher service over tcp', () => {
     const second = await c.program([SUMS, '20000']);
     const { applications } = await c.until((now) => now.applications.some(({ live }) => live > 0));
     const victim = applications.find(({ live }) => live > 0)?.id as string;
-    expect((await c.command('kill', victim)).stdout).toMatch(/killed/);
+    expect((await c.command('kill', victim)).stdout).toMatch(/\d+ tasks? (is|are) being ended/);
     killAll(second);
     const mistake = await c.command('drain', 'nobody\u001b[31m');
     expect(mistake.code).not.toBe(0);
