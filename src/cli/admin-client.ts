@@ -1,4 +1,5 @@
 import { loadConfiguration, type Configuration } from '../core/config.ts';
+import { atMost, systemClock } from '../core/clock.ts';
 import { errorFromWire } from '../core/errors.ts';
 import { newId } from '../core/ids.ts';
 import { setLogLevel } from '../core/logger.ts';
@@ -27,6 +28,7 @@ export const ADMIN_HELP = `      --url URL        where the dispatcher is found 
 /** One try to connect, and the wait for an answer, milliseconds. */
 const CONNECT_MS = 3000;
 const ANSWER_MS = 10_000;
+const CLOSE_MS = 1000;
 
 export interface AdminClient {
   readonly url: string;
@@ -118,7 +120,12 @@ export async function connectAdmin(command: string, values: AdminValues): Promis
       return (await within(ANSWER_MS, answered, () => CLI_ERRORS.NO_ANSWER({ dispatcher: leader.id, ms: ANSWER_MS }))) as AdminAnswer<Q>;
     },
     async close() {
-      await transport.deleteQueue(queue).catch(() => undefined);
+      // There may be nobody left to tell.
+      await atMost(
+        systemClock,
+        CLOSE_MS,
+        transport.deleteQueue(queue).catch(() => undefined),
+      );
       await registry.close();
       await transport.close();
     },
