@@ -20,13 +20,15 @@ const MAX_SENDERS = 8192;
 export type Channel = `q ${string}` | `t ${string}`;
 
 const out = new BinaryWriter();
-const scope = new BinaryWriter(512);
 
-/** Everything signed that is not in the body. */
-function scopeOf(channel: Channel, { id, type, sender, replyTo }: Envelope): Uint8Array {
-  scope.reset();
-  for (const text of [channel, id, type, sender, replyTo]) scope.string(text);
-  return scope.finish();
+/** Begins what is signed with everything that is not in the body. */
+function writeScope(channel: Channel, { id, type, sender, replyTo }: Envelope): void {
+  out.reset();
+  out.string(channel);
+  out.string(id);
+  out.string(type);
+  out.string(sender);
+  out.string(replyTo);
 }
 
 export class FrameSigner {
@@ -48,19 +50,23 @@ export class FrameSigner {
     const { current } = this.#ring;
     const number = this.#numbers.get(channel) ?? this.#floor;
     this.#numbers.set(channel, number + 1);
-    out.reset();
+    writeScope(channel, envelope);
+    const scopeBytes = out.length;
     out.u8(SIGNED_BODY);
     out.string(current.id);
     out.raw(this.#session);
     out.varint(number);
     out.f64(this.#now());
-    const header = out.finish();
-    const mac = createHmac('sha256', current.key('sign')).update(scopeOf(channel, envelope)).update(header).update(envelope.body).digest();
-    const body = new Uint8Array(header.length + MAC_BYTES + envelope.body.length);
+    const prefix = out.finish();
+    const mac = createHmac('sha256', current.key('sign')).update(prefix).update(envelope.body).digest();
+    const header = prefix.subarray(scopeBytes);
+    // All of it is written below: no need to clear it first.
+    const body = new Uint8Array(Buffer.allocUnsafeSlow(header.length + MAC_BYTES + envelope.body.length).buffer);
     body.set(header);
     body.set(mac, header.length);
     body.set(envelope.body, header.length + MAC_BYTES);
-    return { ...envelope, body };
+    const { id, type, sender, replyTo } = envelope;
+    return { id, type, sender, replyTo, body };
   }
 
   /** A channel that is used no more. */
@@ -120,15 +126,17 @@ export class FrameVerifier {
     const key = ring.get(keyId);
     if (key === undefined) throw SECURITY_ERRORS.UNKNOWN_KEY({ key: keyId });
     const content = body.subarray(headerBytes + MAC_BYTES);
-    const hmac = createHmac('sha256', key.key('sign')).update(scopeOf(this.#channel, envelope));
-    const expected = hmac.update(body.subarray(0, headerBytes)).update(content).digest();
+    writeScope(this.#channel, envelope);
+    out.raw(body.subarray(0, headerBytes));
+    const expected = createHmac('sha256', key.key('sign')).update(out.finish()).update(content).digest();
     if (!timingSafeEqual(expected, mac)) throw SECURITY_ERRORS.BAD_SIGNATURE();
     const age = now() - signedAt;
     if (age > ttlMs + skewMs) throw SECURITY_ERRORS.EXPIRED({ seconds: Math.round(age / 1000) });
     if (age < -skewMs) throw SECURITY_ERRORS.FUTURE({ seconds: Math.round(-age / 1000) });
-    const window = this.#window(Buffer.from(session).toString('base64'));
+    const window = this.#window(Buffer.from(session.buffer, session.byteOffset, SESSION_BYTES).toString('latin1'));
     if (!window.fresh(number)) throw SECURITY_ERRORS.REPLAYED();
-    return { envelope: { ...envelope, body: content }, take: () => window.take(number) };
+    const { id, type, sender, replyTo } = envelope;
+    return { envelope: { id, type, sender, replyTo, body: content }, take: () => window.take(number) };
   }
 
   #window(session: string): ReplayWindow {

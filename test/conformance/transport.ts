@@ -392,9 +392,11 @@ export function transportConformance(name: string, makeHarness: (limits: Harness
       await waiting;
       await sender.send(queue, envelope('new'));
       const inbox = await reading(receiver, queue);
-      await inbox.until(1);
+      // A sender that looked again in the very moment may have found room in the new queue.
+      const bodies = (): string[] => inbox.items.map((d) => text(d.envelope)).filter((body) => body !== 'waiting');
+      for (let count = 1; bodies().length === 0; count++) await inbox.until(count);
       await roundTrips();
-      expect(inbox.items.map((d) => text(d.envelope))).toEqual(['new']);
+      expect(bodies()).toEqual(['new']);
     });
 
     it('deletes a queue that does not exist without complaint', async () => {

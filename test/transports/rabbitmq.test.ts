@@ -1,5 +1,6 @@
 import { connect as connectAmqp, type Channel, type ChannelModel } from 'amqplib';
-import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
+import { Socket } from 'node:net';
+import { afterAll, afterEach, beforeAll, expect, it, vi } from 'vitest';
 import type { Transport } from '../../src/transports/contract.ts';
 import { connectTransport, type AnyTransportOptions } from '../../src/transports/index.ts';
 import { envelope, reading, text } from '../conformance/transport.ts';
@@ -198,6 +199,13 @@ describeWith(['rabbitmq'], 'the RabbitMQ transport', () => {
     await back;
     await sender.send('q', envelope('here'));
   }, 60_000);
+
+  it('waits for no acknowledgement of TCP: Nagle is off on both connections', async () => {
+    const set = vi.spyOn(Socket.prototype, 'setNoDelay');
+    await open(fresh());
+    expect(set.mock.calls.filter(([on]) => on === true)).toHaveLength(2);
+    set.mockRestore();
+  });
 
   it('says what is wrong with user, password, virtual host or address, within the connect time-out', async () => {
     const refused = { code: 'SP_TRANSPORT_AUTHENTICATION' };

@@ -1,5 +1,8 @@
 import type { Redis } from 'ioredis';
-import { afterEach, expect, it } from 'vitest';
+import { mkdirSync, rmdirSync } from 'node:fs';
+import { Socket } from 'node:net';
+import { join } from 'node:path';
+import { afterEach, expect, it, vi } from 'vitest';
 import type { Delivery, Transport } from '../../src/transports/contract.ts';
 import { connectTransport, type AnyTransportOptions } from '../../src/transports/index.ts';
 import { Inbox, envelope, reading, text } from '../conformance/transport.ts';
@@ -48,6 +51,32 @@ describeWith(['redis'], 'the Redis transport', () => {
     await a.deleteQueue('deleted');
     await Promise.all([a.close(), b.close()]);
     expect(await server.client().keys('*')).toEqual([]);
+  });
+
+  it('keeps nothing of frames that are done: two thousand leave as little as ten', async () => {
+    const server = await redis();
+    const [sender, receiver] = [await open(server.url), await open(server.url)];
+    const inbox = await reading(receiver, 'q', { prefetch: 64 });
+    const client = server.client();
+    const measure = async (): Promise<unknown> => {
+      await until(async () => (await client.xlen('spark-proxy:default:q:q')) === 0);
+      const pending = (await client.xpending('spark-proxy:default:q:q', 'g')) as unknown[];
+      return { keys: (await client.keys('*')).sort(), pending: pending[0], counts: await client.hget('spark-proxy:default:m:q', 'n') };
+    };
+    for (const body of numbers(10)) await sender.send('q', envelope(body));
+    await inbox.until(10);
+    const few = await measure();
+    await Promise.all(numbers(2000).map((body) => sender.send('q', envelope(body))));
+    await inbox.until(2010);
+    expect(await measure()).toEqual(few);
+  });
+
+  it('waits for no acknowledgement of TCP: Nagle is off', async () => {
+    const server = await redis();
+    const set = vi.spyOn(Socket.prototype, 'setNoDelay');
+    await open(server.url);
+    expect(set.mock.calls.filter(([on]) => on !== false)).toHaveLength(1);
+    set.mockRestore();
   });
 
   it('gives every key a time to live, so that what a killed process leaves goes by itself', async () => {
@@ -163,6 +192,32 @@ describeWith(['redis'], 'the Redis transport', () => {
     const inbox = await reading(await open(server.url), 'q', { prefetch: 100 });
     await inbox.until(taken + 1);
     expect(text(inbox.items[taken]!.envelope)).toBe('again');
+  });
+
+  it('fails sends with a code when Redis cannot write to its disk, keeps what it took, and takes more when it can', async () => {
+    const server = await redis({ args: ['--save', '3600 100000'] });
+    const client = server.client();
+    const [, directory] = (await client.config('GET', 'dir')) as [string, string];
+    const saved = async (status: 'ok' | 'err'): Promise<void> => {
+      await client.bgsave();
+      await until(async () => /rdb_bgsave_in_progress:0/.test(await client.info('persistence')));
+      expect(await client.info('persistence')).toContain(`rdb_last_bgsave_status:${status}`);
+    };
+    const sender = await open(server.url, { connectTimeoutMs: 1000 });
+    await sender.send('q', envelope('kept'));
+    // Its file cannot be written here, as on a disk that is full.
+    mkdirSync(join(directory, 'dump.rdb'));
+    await saved('err');
+    await expect(sender.send('q', envelope('refused'))).rejects.toMatchObject({
+      code: 'SP_TRANSPORT_BROKER_FULL',
+      message: expect.stringContaining('MISCONF'),
+    });
+    rmdirSync(join(directory, 'dump.rdb'));
+    await saved('ok');
+    await sender.send('q', envelope('again'));
+    const inbox = await reading(await open(server.url), 'q');
+    await inbox.until(2);
+    expect(inbox.items.map((d) => text(d.envelope))).toEqual(['kept', 'again']);
   });
 
   it('acknowledges also while Redis is out of memory', async () => {
