@@ -91,7 +91,7 @@ export const CONFIG_KEYS = {
   'dispatch.order': key(
     oneOf('FIFO', 'FAIR', 'PRIORITY', 'CRITICAL_PATH'),
     'FIFO',
-    'Which waiting task goes next: FIFO, FAIR (pools as in Spark), PRIORITY (of applications), CRITICAL_PATH (most work from its stage to the end of the job).',
+    'Which waiting task goes next: FIFO, FAIR (pools as in Spark), PRIORITY (of applications), CRITICAL_PATH (longest way from its stage to the end of the job).',
   ),
   'transport.url': key(
     transportUrl,
