@@ -153,7 +153,8 @@ export function annotated(what: NamePattern | AnyAnnotation): Pointcut {
     operator: 'leaf',
     text: `annotated(${name.text})`,
     symbol: name.symbol,
-    requiredTexts: name.exact === undefined ? undefined : [name.exact],
+    // A decorator need not have the name of what it says: where there is one, a compiler has left its helper (__decorate, _applyDecs...).
+    requiredTexts: name.exact === undefined ? undefined : [name.exact, 'ecorat', 'applyDecs'],
     evaluate: ({ annotations }) => known(annotations, (names) => names.some((one) => name.test(one))),
   });
 }

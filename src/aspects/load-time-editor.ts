@@ -81,11 +81,14 @@ class Walk {
   readonly #calls: CallEdits;
   readonly #strict: boolean;
   readonly #names = new Map<Node, string>();
+  /** The statements among which the node is: of the module, or of a function (bundlers put modules into functions). */
+  #statements: readonly Node[];
   readonly #classes: Places;
   readonly #privates: Places;
 
   constructor(text: WovenText, { format, source }: SourceModule) {
     this.#text = text;
+    this.#statements = text.body;
     this.#calls = new CallEdits(text);
     this.#strict = format === 'module';
     // Names may be written with escapes, keywords may not.
@@ -114,7 +117,10 @@ class Walk {
     }
     if (!strict && isNode(node['body']) && hasUseStrict(((node['body'] as Node)['body'] ?? []) as Node[])) isStrict = true;
     if (this.#calls.wanted) this.#calls.enter(node);
+    const around = this.#statements;
+    if (Array.isArray(node['body'])) this.#statements = node['body'] as Node[];
     for (const child of children(node)) this.#visit(child, names, isStrict);
+    this.#statements = around;
     if (node.type === 'MemberExpression') this.#rename(node, names);
     if (this.#calls.wanted) this.#calls.leave(node, isStrict);
   }
@@ -136,7 +142,7 @@ class Walk {
         ({ id, init }) => isIdentifier(id) && isIdentifier(init) && init.name === name && `_${id.name}` === name,
       );
     };
-    return this.#text.body.some(isAlias) ? name.slice(1) : name;
+    return this.#statements.some(isAlias) ? name.slice(1) : name;
   }
 
   /** Names that anonymous classes take from where they are. */
@@ -162,7 +168,7 @@ class Walk {
   #again(node: ClassNode, weave: string): boolean {
     const name = node.id?.name ?? this.#names.get(node);
     if (name === undefined || !this.#text.pointcuts.some((pointcut) => String(pointcut).includes('annotated('))) return false;
-    const last = this.#text.body.findLast((statement) => statement.type === 'ExpressionStatement' && decorates(statement['expression'] as Node, name));
+    const last = this.#statements.findLast((statement) => statement.type === 'ExpressionStatement' && decorates(statement['expression'] as Node, name));
     if (last === undefined || last.start < node.end) return false;
     this.#text.edit.appendRight(last.end, `;${weave}(${name});`);
     return true;

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import module from 'node:module';
 import { dirname, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -102,7 +102,8 @@ const load: LoadHookSync = (url, context, next) => {
   const loaded = next(url, context);
   const { format } = loaded;
   const unsaid = (format === undefined || format === null) && JAVASCRIPT.test(path);
-  if ((format !== 'module' && format !== 'commonjs' && !unsaid) || loaded.source === undefined || loaded.source === null) return loaded;
+  if (format !== 'module' && format !== 'commonjs' && !unsaid) return loaded;
+  if (loaded.source === undefined || loaded.source === null) return format === 'commonjs' ? loadWithheld(url, path, context, loaded) : loaded;
   const viaRequire = format === 'commonjs' && mustLoadThroughRequire(url, context);
   if (state.editors.length === 0 && !viaRequire) return loaded;
   const source = textOf(loaded.source);
@@ -111,6 +112,20 @@ const load: LoadHookSync = (url, context, next) => {
   if (edited === undefined && !viaRequire) return { ...loaded, source };
   return { ...loaded, source: edited ?? source, format: viaRequire ? COMMONJS_SYNC : format };
 };
+
+/** Hooks that ran before this one may leave the source of CommonJS to Node, which then reads the file itself: import-in-the-middle does. */
+function loadWithheld(url: string, path: string, context: LoadHookContext, loaded: LoadFnOutput): LoadFnOutput {
+  if (state.editors.length === 0) return loaded;
+  let source: string;
+  try {
+    source = readFileSync(path, 'utf8');
+  } catch {
+    return loaded;
+  }
+  const edited = quietly(() => applyEditors(state.editors, { url, source, format: 'commonjs' }));
+  if (edited === undefined) return loaded;
+  return { ...loaded, source: edited, format: mustLoadThroughRequire(url, context) ? COMMONJS_SYNC : 'commonjs' };
+}
 
 function loadTypeScript(url: string, path: string, context: LoadHookContext, next: Parameters<LoadHookSync>[2]): LoadFnOutput {
   const said = path.endsWith('.mts') ? 'module' : path.endsWith('.cts') ? 'commonjs' : packageType(dirname(path));
