@@ -89,6 +89,9 @@ export type AgentEvent =
   /** It went Spark's own way at once: the link was down. */
   | { readonly type: 'direct'; readonly executorId: string };
 
+/** Ids of external executors: such as Spark's own never reach, and that fit its int. */
+export const FIRST_EXECUTOR_ID = 900_000_001;
+
 const number = (word: string | undefined): number => {
   const value = Number(word);
   return Number.isFinite(value) ? value : 0;
@@ -112,7 +115,7 @@ const place = (words: readonly string[]) => {
   };
 };
 
-/** Words of an event frame with their type; undefined: an event that this version does not know. */
+/** Words of an event frame with their type, as Listener.java names them; undefined: an event that this version does not know. */
 export function parseEvent(frame: readonly string[]): SparkEvent | AgentEvent | undefined {
   const [type, ...words] = frame;
   const [first = '', second = '', third = ''] = words;
@@ -120,7 +123,7 @@ export function parseEvent(frame: readonly string[]): SparkEvent | AgentEvent | 
     case 'jobStart':
       return { type, jobId: number(first), time: number(second), stageIds: third === '' ? [] : third.split(',').map(Number) };
     case 'jobEnd':
-      return { type, jobId: number(first), time: number(second), succeeded: third === '', reason: third };
+      return { type, jobId: number(first), time: number(second), succeeded: third === 'JobSucceeded', reason: third === 'JobSucceeded' ? '' : third };
     case 'stageSubmitted':
     case 'stageCompleted':
       return stage(type, words);
@@ -134,10 +137,10 @@ export function parseEvent(frame: readonly string[]): SparkEvent | AgentEvent | 
         durationMs: number(words[8]),
         runTimeMs: number(words[9]),
         resultBytes: number(words[10]),
-        reason: words[11] ?? '',
+        reason: words[11] === 'Success' ? '' : (words[11] ?? ''),
       };
     case 'executorAdded':
-      return { type, executorId: first, host: second, cores: number(third), external: words[3] === 'true' };
+      return { type, executorId: first, host: second, cores: number(third), external: number(first) >= FIRST_EXECUTOR_ID };
     case 'executorRemoved':
       return { type, executorId: first, reason: second };
     case 'applicationEnd':

@@ -10,6 +10,7 @@ import type { Load, RegistryEvent } from '../registry/contract.ts';
 import type { TaskRunner } from '../worker/contract.ts';
 import { readSparkLabels, type SparkAsk } from './announcement.ts';
 import { sparkErrors } from './errors.ts';
+import { FIRST_EXECUTOR_ID } from './events.ts';
 import { agentJar, executorCommand, executorMemory } from './executor-command.ts';
 import { ExecutorProcess } from './executor-process.ts';
 import { startLinkServer, type LinkHandler, type LinkPeer, type LinkServer } from './link-server.ts';
@@ -71,8 +72,7 @@ const MIN_BACKOFF_MS = 500;
 const MAX_BACKOFF_MS = 30_000;
 /** An executor that ran for so long is forgiven earlier failures. */
 const HEALTHY_MS = 60_000;
-/** Ids that Spark's own executors never reach and that fit its int. */
-const FIRST_ID = 900_000_001;
+/** How many there are from FIRST_EXECUTOR_ID on. */
 const IDS = 1_000_000_000;
 
 /** @throws SP_SPARK_NO_AGENT; the error of listen */
@@ -243,7 +243,7 @@ class Runner implements SparkRunner {
       if (ask.sealedSecret === '' || unseal === undefined) throw sparkErrors.NO_SECRET({ application: ask.application });
       secret = unseal(ask.sealedSecret, ask.application);
     }
-    const executorId = String(FIRST_ID + (randomBytes(4).readUInt32BE() % IDS));
+    const executorId = String(FIRST_EXECUTOR_ID + (randomBytes(4).readUInt32BE() % IDS));
     const token = randomBytes(16).toString('hex');
     const directory = this.#directory(ask, executorId);
     entry.token = token;

@@ -6,7 +6,7 @@ describe('listener events', () => {
   test('jobs, stages, tasks and executors have their types', () => {
     expect(parseEvent(['jobStart', '1', '1700', '2,3'])).toEqual({ type: 'jobStart', jobId: 1, time: 1700, stageIds: [2, 3] });
     expect(parseEvent(['jobEnd', '1', '1800', 'JobFailed(x)'])).toMatchObject({ succeeded: false, reason: 'JobFailed(x)' });
-    expect(parseEvent(['jobEnd', '1', '1800', ''])).toMatchObject({ succeeded: true });
+    expect(parseEvent(['jobEnd', '1', '1800', 'JobSucceeded'])).toMatchObject({ succeeded: true });
     expect(parseEvent(['stageCompleted', '2', '1', 'count at x.py', '8', 'lost'])).toMatchObject({ stageId: 2, attempt: 1, tasks: 8, failureReason: 'lost' });
     expect(parseEvent(['taskStart', '9', '2', '0', '4', '1', '900001', 'h', 'ANY', 'true'])).toEqual({
       type: 'taskStart',
@@ -20,14 +20,15 @@ describe('listener events', () => {
       locality: 'ANY',
       speculative: true,
     });
-    expect(parseEvent(['taskEnd', '9', '2', '0', '4', '1', '900001', 'h', 'SUCCESS', '12', '10', '2048', ''])).toMatchObject({
+    expect(parseEvent(['taskEnd', '9', '2', '0', '4', '1', '900001', 'h', 'SUCCESS', '12', '10', '2048', 'Success'])).toMatchObject({
       status: 'SUCCESS',
       durationMs: 12,
       runTimeMs: 10,
       resultBytes: 2048,
       reason: '',
     });
-    expect(parseEvent(['executorAdded', '900001', 'h', '2', 'true'])).toMatchObject({ cores: 2, external: true });
+    expect(parseEvent(['executorAdded', '1234567890', 'h', '2'])).toMatchObject({ cores: 2, external: true });
+    expect(parseEvent(['executorAdded', '3', 'h', '2'])).toMatchObject({ external: false });
   });
 
   test('an event of a newer agent is passed over; nonsense in numbers is 0', () => {

@@ -275,7 +275,7 @@ describe('the agent link of a dispatcher', () => {
     const { agent, events } = await cluster();
     const driver = await agent();
     driver.send(event('jobStart', 3, 17, '1,2'));
-    driver.send(event('taskEnd', 9, 1, 0, 4, 0, '0', 'h', 'SUCCESS', 12, 10, 99, ''));
+    driver.send(event('taskEnd', 9, 1, 0, 4, 0, '0', 'h', 'SUCCESS', 12, 10, 99, 'Success'));
     await until(() => events.length === 2, 'the events did not arrive');
     expect(events[0]).toEqual({ type: 'jobStart', jobId: 3, time: 17, stageIds: [1, 2] });
     expect(events[1]).toMatchObject({ type: 'taskEnd', executorId: '0', durationMs: 12 });

@@ -58,7 +58,12 @@ export async function startOutside(options: OutsideOptions = {}): Promise<Outsid
   if (problem !== undefined) throw new Error(problem);
   // What a worker leaves that was killed goes with this directory.
   const directory = mkdtempSync(join(tmpdir(), 'spark-proxy-outside-'));
-  const env: NodeJS.ProcessEnv = { [environmentName('log.level')]: 'info', [environmentName('spark.local.dir')]: directory };
+  const env: NodeJS.ProcessEnv = {
+    [environmentName('log.level')]: 'info',
+    [environmentName('spark.local.dir')]: directory,
+    // An executor may start slowly on a machine that has much else to do, and no task may run inside meanwhile.
+    [environmentName('worker.register.timeout')]: '3m',
+  };
   for (const [key, value] of Object.entries(settings)) env[environmentName(key)] = value;
   const conf = Object.entries(settings).map(([key, value]) => `${key}=${value}`);
   // A worker dies with its broker's address unchanged, so ports are chosen here.

@@ -66,7 +66,7 @@ describeWith([...NEEDED, 'redis'], 'with spark.authenticate and encryption of th
       const directory = mkdtempSync(join(tmpdir(), 'spark-proxy-key-'));
       const key = join(directory, 'key');
       writeFileSync(key, `${newKeyLine('test')}\n`, { mode: 0o600 });
-      const secret = 'only of this test';
+      const secret = 'only-of-this-test';
       const redis = await startRedis();
       const client = new Redis(redis.url);
       const watching = await client.monitor();
@@ -138,7 +138,7 @@ describeWith(NEEDED, 'every Spark that the agent is for, with the same jar', () 
   test.skipIf(!full)(
     'an application whose Spark no worker has runs inside',
     async () => {
-      const outside = await startOutside({ homes: [fetchSpark('3.5.9')] });
+      const outside = await startOutside({ homes: [fetchSpark('3.5.9')], expected: 0 });
       const cluster = await startStandalone();
       try {
         const { log } = await submitApplication({ master: cluster.master, conf: outside.conf, application: [pi(sparkHome()), '4'] }).result();

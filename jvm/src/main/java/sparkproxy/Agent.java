@@ -1,10 +1,6 @@
 package sparkproxy;
 
-import static net.bytebuddy.matcher.ElementMatchers.isConstructor;
-import static net.bytebuddy.matcher.ElementMatchers.nameEndsWith;
-import static net.bytebuddy.matcher.ElementMatchers.named;
-import static net.bytebuddy.matcher.ElementMatchers.takesArgument;
-import static net.bytebuddy.matcher.ElementMatchers.takesArguments;
+import static net.bytebuddy.matcher.ElementMatchers.*;
 
 import java.lang.instrument.Instrumentation;
 import net.bytebuddy.agent.builder.AgentBuilder;
@@ -28,18 +24,18 @@ public final class Agent {
     Settings.agentArguments(arguments);
     AgentBuilder builder = new AgentBuilder.Default().disableClassFormatChanges().with(new Failures());
     if (System.getenv(ExecutorSide.LINK) != null) {
-      builder = weave(builder, EXECUTOR + "CoarseGrainedExecutorBackend", named("onStart"), ExecutorAdvice.OnStart.class);
-      builder = weave(builder, EXECUTOR + "CoarseGrainedExecutorBackend", named("statusUpdate").and(takesArguments(3)), ExecutorAdvice.StatusUpdate.class);
-      builder = weave(builder, EXECUTOR + "Executor", named("launchTask").and(takesArguments(2)), ExecutorAdvice.LaunchTask.class);
+      builder = weave(builder, EXECUTOR + "CoarseGrainedExecutorBackend", named("onStart"), Advices.OnStart.class);
+      builder = weave(builder, EXECUTOR + "CoarseGrainedExecutorBackend", named("statusUpdate").and(takesArguments(3)), Advices.StatusUpdate.class);
+      builder = weave(builder, EXECUTOR + "Executor", named("launchTask").and(takesArguments(2)), Advices.LaunchTask.class);
     } else {
       ElementMatcher<MethodDescription> primary = isConstructor().and(takesArguments(1)).and(takesArgument(0, named("org.apache.spark.SparkConf")));
-      builder = weave(builder, "org.apache.spark.SparkContext", primary, DriverAdvice.NewContext.class);
-      builder = weave(builder, BACKEND, named("isExecutorActive").and(takesArguments(1)), DriverAdvice.IsExecutorActive.class);
-      builder = weave(builder, SCHEDULER + "cluster.ExecutorData", isConstructor(), DriverAdvice.NewExecutorData.class);
-      builder = weave(builder, BACKEND + "$DriverEndpoint", nameEndsWith("launchTasks").and(takesArguments(1)), DriverAdvice.LaunchTasks.class);
-      builder = weave(builder, SCHEDULER + "TaskSchedulerImpl", named("resourceOffers").and(takesArguments(2)), DriverAdvice.ResourceOffers.class);
-      builder = weave(builder, SCHEDULER + "TaskSchedulerImpl", named("statusUpdate").and(takesArguments(3)), DriverAdvice.StatusUpdate.class);
-      builder = weave(builder, SCHEDULER + "DAGScheduler", named("taskStarted").and(takesArguments(2)), DriverAdvice.TaskStarted.class);
+      builder = weave(builder, "org.apache.spark.SparkContext", primary, Advices.NewContext.class);
+      builder = weave(builder, BACKEND, named("isExecutorActive").and(takesArguments(1)), Advices.IsExecutorActive.class);
+      builder = weave(builder, SCHEDULER + "cluster.ExecutorData", isConstructor(), Advices.NewExecutorData.class);
+      builder = weave(builder, BACKEND + "$DriverEndpoint", nameEndsWith("launchTasks").and(takesArguments(1)), Advices.LaunchTasks.class);
+      builder = weave(builder, SCHEDULER + "TaskSchedulerImpl", named("resourceOffers").and(takesArguments(2)), Advices.ResourceOffers.class);
+      builder = weave(builder, SCHEDULER + "TaskSchedulerImpl", named("statusUpdate").and(takesArguments(3)), Advices.Heard.class);
+      builder = weave(builder, SCHEDULER + "DAGScheduler", named("taskStarted").and(takesArguments(2)), Advices.TaskStarted.class);
     }
     builder.installOn(instrumentation);
   }

@@ -1,23 +1,16 @@
 package sparkproxy;
 
-import java.net.InetAddress;
-import java.net.UnknownHostException;
+import java.net.*;
 import java.nio.ByteBuffer;
-import java.util.ArrayList;
-import java.util.LinkedHashMap;
-import java.util.List;
-import java.util.Map;
-import java.util.UUID;
-import java.util.concurrent.ConcurrentHashMap;
-import java.util.concurrent.CountDownLatch;
-import java.util.concurrent.TimeUnit;
+import java.util.*;
+import java.util.concurrent.*;
 import java.util.regex.Pattern;
+import org.apache.spark.SecurityManager;
 import org.apache.spark.SparkConf;
 import org.apache.spark.SparkContext;
-import org.apache.spark.scheduler.cluster.CoarseGrainedClusterMessages.KillTask;
-import org.apache.spark.scheduler.cluster.CoarseGrainedClusterMessages.LaunchTask;
-import org.apache.spark.scheduler.cluster.CoarseGrainedSchedulerBackend;
-import org.apache.spark.scheduler.cluster.ExecutorData;
+import org.apache.spark.scheduler.TaskDescription;
+import org.apache.spark.scheduler.cluster.*;
+import org.apache.spark.scheduler.cluster.CoarseGrainedClusterMessages.*;
 
 /**
  * Driver role: one captured SparkContext and its link to the dispatcher.
@@ -35,27 +28,27 @@ public final class Driver implements Link.Handler {
   /** What executors are started with; Spark's own isExecutorStartupConf, and what makes their process. Never the secret. */
   private static final Pattern EXECUTOR_SETTING =
       Pattern.compile("spark\\.(executor\\.|executorEnv\\.|task\\.cpus|rpc|network|auth(?!enticate\\.secret))");
+  private static final String SECRET = "spark.authenticate.secret";
   /** Contexts by run id; Spark has one at a time in a JVM. */
   private static final Map<String, Driver> CONTEXTS = new ConcurrentHashMap<>();
   private static final ThreadLocal<List<Captured>> BATCH = new ThreadLocal<>();
   private static volatile Driver current;
 
   private final String runId;
-  private final SparkContext context;
-  private final CoarseGrainedSchedulerBackend backend;
-  private final Settings settings;
-  private final Link link;
-  private final Map<String, External> externals = new ConcurrentHashMap<>();
+  final SparkContext context;
+  final CoarseGrainedSchedulerBackend backend;
+  final Link link;
+  final Map<String, External> externals = new ConcurrentHashMap<>();
   private final Map<Long, Captured> captured = new ConcurrentHashMap<>();
   private final CountDownLatch connected = new CountDownLatch(1);
   private final CountDownLatch go = new CountDownLatch(1);
-  private final Wave.Choices choices = new Wave.Choices();
-  private volatile boolean external = true;
+  final Wave.Choices choices = new Wave.Choices();
+  volatile boolean external;
 
   private Driver(SparkContext context, CoarseGrainedSchedulerBackend backend) {
     this.context = context;
     this.backend = backend;
-    settings = new Settings(context.getConf());
+    Settings settings = new Settings(context.getConf());
     runId = settings.get("run.id", UUID.randomUUID().toString());
     external = !"internal".equals(settings.get("reschedule.dst.executor", "external"));
     link = new Link(settings::dispatcher, this, settings::key, true);
@@ -63,34 +56,6 @@ public final class Driver implements Link.Handler {
 
   static Driver current() {
     return current;
-  }
-
-  SparkConf conf() {
-    return context.getConf();
-  }
-
-  boolean isExternal() {
-    return external;
-  }
-
-  boolean isLinked() {
-    return link.isUp();
-  }
-
-  Map<String, External> externals() {
-    return externals;
-  }
-
-  CoarseGrainedSchedulerBackend backend() {
-    return backend;
-  }
-
-  Wave.Choices choices() {
-    return choices;
-  }
-
-  boolean send(Frame frame) {
-    return link.send(frame);
   }
 
   /** A context that can be stopped and observed by its run id. */
@@ -153,7 +118,7 @@ public final class Driver implements Link.Handler {
 
   /** Its first cores are offered. */
   void launched(External one) {
-    link.send(new Frame(Frame.EXECUTOR).u8(1).string(one.executorId).string(one.workerId).string(one.data().executorHost()).u32(Wave.totalCores(one.data())).string(""));
+    link.send(new Frame(Frame.EXECUTOR).u8(1).string(one.executorId).string(one.workerId).string(one.data.executorHost()).u32(Reflect.cores(one.data, "totalCores")).string(""));
   }
 
   void detached(String executorId, String reason) {
@@ -164,8 +129,21 @@ public final class Driver implements Link.Handler {
     backend.reviveOffers();
   }
 
-  public static void launchBegins() {
-    if (current != null) BATCH.set(new ArrayList<>());
+  public static void launchBegins(Object tasks) {
+    Driver driver = current;
+    if (driver == null) return;
+    BATCH.set(new ArrayList<>());
+    if (driver.context.conf().contains(SECRET)) driver.withholdSecret(tasks);
+  }
+
+  /** Spark SQL puts its whole configuration into the properties of its tasks, with the secret of RPC, which no task needs. */
+  private void withholdSecret(Object tasks) {
+    try {
+      for (Object group : Reflect.each(tasks)) for (Object task : Reflect.each(group)) ((TaskDescription) task).properties().remove(SECRET);
+    } catch (ReflectiveOperationException | RuntimeException e) {
+      Log.warn("this wave goes Spark's own way: " + e);
+      BATCH.remove();
+    }
   }
 
   public static void launchEnds() {
@@ -179,14 +157,12 @@ public final class Driver implements Link.Handler {
 
   /** False: it goes Spark's own way. */
   boolean capture(External executor, LaunchTask message) {
-    if (!external || !link.isUp()) {
+    List<Captured> batch = BATCH.get();
+    if (!external || !link.isUp() || batch == null) {
       link.send(new Frame(Frame.EVENT).u32(2).string("direct").string(executor.executorId));
       return false;
     }
-    Captured task = new Captured(executor, message, System.nanoTime());
-    List<Captured> batch = BATCH.get();
-    if (batch == null) flush(List.of(task));
-    else batch.add(task);
+    batch.add(new Captured(executor, message, System.nanoTime()));
     return true;
   }
 
@@ -243,24 +219,21 @@ public final class Driver implements Link.Handler {
   public Map<String, String> hello() {
     SparkConf conf = context.getConf();
     Map<String, String> hello = new LinkedHashMap<>();
-    hello.put("role", "driver");
-    hello.put("runId", runId);
-    hello.put("applicationId", context.applicationId());
-    hello.put("name", context.appName());
-    hello.put("user", context.sparkUser());
-    hello.put("master", context.master());
-    hello.put("deployMode", context.deployMode());
-    hello.put("driverUrl", "spark://CoarseGrainedScheduler@" + conf.get("spark.driver.host") + ":" + conf.get("spark.driver.port"));
-    hello.put("sparkVersion", context.version());
-    hello.put("scalaVersion", scala.util.Properties.versionNumberString());
-    hello.put("pid", String.valueOf(ProcessHandle.current().pid()));
-    hello.put("host", hostName());
-    hello.put("mode", external ? "external" : "internal");
+    String[] said = {
+      "role", "driver", "runId", runId, "applicationId", context.applicationId(), "name", context.appName(), "user", context.sparkUser(),
+      "master", context.master(), "deployMode", context.deployMode(), "sparkVersion", context.version(),
+      "scalaVersion", scala.util.Properties.versionNumberString(), "pid", String.valueOf(ProcessHandle.current().pid()), "host", hostName(),
+      "driverUrl", "spark://CoarseGrainedScheduler@" + conf.get("spark.driver.host") + ":" + conf.get("spark.driver.port"),
+      "mode", external ? "external" : "internal"
+    };
+    for (int i = 0; i < said.length; i += 2) hello.put(said[i], said[i + 1]);
     context.uiWebUrl().foreach(url -> hello.put("uiUrl", url));
     for (scala.Tuple2<String, String> one : conf.getAll()) {
       if (EXECUTOR_SETTING.matcher(one._1()).lookingAt()) hello.put(one._1(), one._2());
     }
-    String secret = Listener.secret(context);
+    // Typed: not every class that SecurityManager's methods name is there in every distribution, and reflection would want them all.
+    SecurityManager manager = context.env().securityManager();
+    String secret = manager.isAuthenticationEnabled() ? manager.getSecretKey() : null;
     hello.put("authenticated", String.valueOf(secret != null));
     if (secret != null) hello.put("authSecret", secret);
     return hello;

@@ -2,9 +2,7 @@ package sparkproxy;
 
 import java.net.InetSocketAddress;
 import java.nio.ByteBuffer;
-import java.util.HashMap;
-import java.util.LinkedHashMap;
-import java.util.Map;
+import java.util.*;
 import org.apache.spark.rpc.RpcEndpointRef;
 import org.apache.spark.scheduler.TaskDescription;
 import org.apache.spark.scheduler.cluster.CoarseGrainedClusterMessages;

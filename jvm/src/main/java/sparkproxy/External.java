@@ -2,12 +2,8 @@ package sparkproxy;
 
 import java.nio.ByteBuffer;
 import org.apache.spark.SparkConf;
-import org.apache.spark.rpc.AbortableRpcFuture;
-import org.apache.spark.rpc.RpcAddress;
-import org.apache.spark.rpc.RpcEndpointRef;
-import org.apache.spark.rpc.RpcTimeout;
-import org.apache.spark.scheduler.cluster.CoarseGrainedClusterMessages.KillTask;
-import org.apache.spark.scheduler.cluster.CoarseGrainedClusterMessages.LaunchTask;
+import org.apache.spark.rpc.*;
+import org.apache.spark.scheduler.cluster.CoarseGrainedClusterMessages.*;
 import org.apache.spark.scheduler.cluster.ExecutorData;
 import scala.concurrent.Future;
 import scala.reflect.ClassTag;
@@ -19,7 +15,7 @@ public final class External extends RpcEndpointRef {
   final String executorId;
   final String workerId;
   private final transient RpcEndpointRef real;
-  private transient volatile ExecutorData data;
+  transient volatile ExecutorData data;
   private transient volatile boolean launched;
   /** False: its worker drains; Spark offers it no more tasks. */
   transient volatile boolean offered = true;
@@ -38,7 +34,7 @@ public final class External extends RpcEndpointRef {
       Object workerId = Reflect.lookup(attributes, "SPARK_PROXY_WORKER");
       Object executorId = Reflect.lookup(attributes, "SPARK_PROXY_EXECUTOR");
       if (driver == null || workerId == null || executorId == null) return endpoint;
-      return new External((RpcEndpointRef) endpoint, driver.conf(), executorId.toString(), workerId.toString());
+      return new External((RpcEndpointRef) endpoint, driver.context.getConf(), executorId.toString(), workerId.toString());
     } catch (ReflectiveOperationException | RuntimeException e) {
       Log.warn("an executor is left to Spark: " + e);
       return endpoint;
@@ -53,13 +49,9 @@ public final class External extends RpcEndpointRef {
     driver.registered(external);
   }
 
-  ExecutorData data() {
-    return data;
-  }
-
   /** Its cores are counted from the moment it has started; until then nobody is kept waiting for it. */
   boolean isLaunched() {
-    if (!launched && data != null && Wave.freeCores(data) > 0) {
+    if (!launched && data != null && Reflect.cores(data, "freeCores") > 0) {
       launched = true;
       Driver driver = Driver.current();
       if (driver != null) driver.launched(this);

@@ -9,27 +9,10 @@ import java.util.Map;
 /** A frame that is being written; big-endian, as docs/agent-link.md says. */
 final class Frame {
   // To the dispatcher or worker.
-  static final int HELLO = 1;
-  static final int EXECUTOR = 2;
-  static final int TASKS = 3;
-  static final int KILL = 4;
-  static final int CHOOSE = 5;
-  static final int EVENT = 6;
-  static final int STATUS = 7;
-  static final int PONG = 8;
+  static final int HELLO = 1, EXECUTOR = 2, TASKS = 3, KILL = 4, CHOOSE = 5, EVENT = 6, STATUS = 7, PONG = 8;
   // From it.
-  static final int CHALLENGE = 32;
-  static final int WELCOME = 33;
-  static final int MODE = 34;
-  static final int GO = 35;
-  static final int CHOICE = 36;
-  static final int FALLBACK = 37;
-  static final int STOP = 38;
-  static final int PING = 39;
-  static final int KILL_TASK = 40;
-  static final int RUN = 41;
-  static final int REFUSED = 42;
-  static final int OFFER = 43;
+  static final int CHALLENGE = 32, WELCOME = 33, MODE = 34, GO = 35, CHOICE = 36, FALLBACK = 37, STOP = 38, PING = 39;
+  static final int KILL_TASK = 40, RUN = 41, OFFER = 43;
 
   private final ByteArrayOutputStream bytes = new ByteArrayOutputStream(256);
 
@@ -43,7 +26,7 @@ final class Frame {
   }
 
   Frame u32(int value) {
-    return raw(new byte[] {(byte) (value >>> 24), (byte) (value >>> 16), (byte) (value >>> 8), (byte) value});
+    return raw(ByteBuffer.allocate(4).putInt(value).array());
   }
 
   Frame u64(long value) {
@@ -51,14 +34,12 @@ final class Frame {
   }
 
   Frame string(Object value) {
-    byte[] text = String.valueOf(value).getBytes(StandardCharsets.UTF_8);
-    return u32(text.length).raw(text);
+    return blob(StandardCharsets.UTF_8.encode(String.valueOf(value)));
   }
 
   Frame blob(ByteBuffer value) {
-    ByteBuffer view = value.duplicate();
-    byte[] content = new byte[view.remaining()];
-    view.get(content);
+    byte[] content = new byte[value.remaining()];
+    value.duplicate().get(content);
     return u32(content.length).raw(content);
   }
 

@@ -1,25 +1,14 @@
 package sparkproxy;
 
-import java.io.BufferedOutputStream;
-import java.io.DataInputStream;
-import java.io.DataOutputStream;
-import java.io.IOException;
-import java.net.InetSocketAddress;
-import java.net.Socket;
+import java.io.*;
+import java.net.*;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
-import java.security.GeneralSecurityException;
-import java.security.MessageDigest;
-import java.security.SecureRandom;
-import java.util.ArrayDeque;
-import java.util.Arrays;
-import java.util.Base64;
-import java.util.Map;
+import java.security.*;
+import java.util.*;
 import java.util.function.Supplier;
-import javax.crypto.Cipher;
-import javax.crypto.Mac;
-import javax.crypto.spec.GCMParameterSpec;
-import javax.crypto.spec.SecretKeySpec;
+import javax.crypto.*;
+import javax.crypto.spec.*;
 
 /**
  * One framed TCP connection, opened again when it breaks. Frames are written by a thread of its own, all that wait in one
@@ -132,6 +121,9 @@ final class Link {
       } catch (IOException | GeneralSecurityException | RuntimeException e) {
         String message = "the link: " + e.getMessage();
         if (!closed && !message.equals(said)) Log.debug(said = message);
+      } catch (LinkageError e) {
+        Log.warn("this version of Spark is not supported; nothing is re-routed: " + e);
+        closed = true;
       }
       if (!reconnect) {
         handler.down();

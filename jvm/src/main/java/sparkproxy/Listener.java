@@ -1,114 +1,63 @@
 package sparkproxy;
 
-import org.apache.spark.SparkContext;
-import org.apache.spark.executor.TaskMetrics;
-import org.apache.spark.scheduler.SparkListener;
-import org.apache.spark.scheduler.SparkListenerApplicationEnd;
-import org.apache.spark.scheduler.SparkListenerExecutorAdded;
-import org.apache.spark.scheduler.SparkListenerExecutorRemoved;
-import org.apache.spark.scheduler.SparkListenerJobEnd;
-import org.apache.spark.scheduler.SparkListenerJobStart;
-import org.apache.spark.scheduler.SparkListenerStageCompleted;
-import org.apache.spark.scheduler.SparkListenerStageSubmitted;
-import org.apache.spark.scheduler.SparkListenerTaskEnd;
-import org.apache.spark.scheduler.SparkListenerTaskStart;
-import org.apache.spark.scheduler.StageInfo;
-import org.apache.spark.scheduler.TaskInfo;
+import java.util.*;
+import org.apache.spark.*;
+import org.apache.spark.scheduler.*;
 
-/** Spark's listener events as lists of strings; src/apache-spark/events.ts gives them types. */
-final class Listener extends SparkListener {
+/** Spark's listener events as lists of words, by name of their accessors; src/apache-spark/events.ts gives them types. */
+final class Listener extends SparkFirehoseListener {
   private static final int MAX_TEXT = 2000;
+  private static final String STAGE = " stageInfo.stageId stageInfo.attemptNumber stageInfo.name stageInfo.numTasks stageInfo.failureReason";
+  private static final String TASK =
+      " taskInfo.taskId stageId stageAttemptId taskInfo.index taskInfo.attemptNumber taskInfo.executorId taskInfo.host";
+  private static final Map<String, String[]> TOLD = new HashMap<>();
+
+  static {
+    tells("SparkListenerJobStart", "jobStart jobId time stageIds");
+    tells("SparkListenerJobEnd", "jobEnd jobId time jobResult");
+    tells("SparkListenerStageSubmitted", "stageSubmitted" + STAGE);
+    tells("SparkListenerStageCompleted", "stageCompleted" + STAGE);
+    tells("SparkListenerTaskStart", "taskStart" + TASK + " taskInfo.taskLocality taskInfo.speculative");
+    tells("SparkListenerTaskEnd", "taskEnd" + TASK + " taskInfo.status taskInfo.duration taskMetrics.executorRunTime taskMetrics.resultSize reason");
+    tells("SparkListenerExecutorAdded", "executorAdded executorId executorInfo.executorHost executorInfo.totalCores");
+    tells("SparkListenerExecutorRemoved", "executorRemoved executorId reason");
+    tells("SparkListenerApplicationEnd", "applicationEnd time");
+  }
+
   private final Driver driver;
 
   Listener(Driver driver) {
     this.driver = driver;
   }
 
-  private void tell(Object... words) {
-    Frame frame = new Frame(Frame.EVENT).u32(words.length);
-    for (Object word : words) {
-      String text = String.valueOf(word);
-      frame.string(text.length() > MAX_TEXT ? text.substring(0, MAX_TEXT) : text);
-    }
-    driver.send(frame);
+  private static void tells(String event, String words) {
+    TOLD.put(event, words.split(" "));
   }
 
-  private static String joined(Object sequence) {
+  @Override
+  public void onEvent(SparkListenerEvent event) {
+    String[] words = TOLD.get(event.getClass().getSimpleName());
+    if (words == null) return;
+    Frame frame = new Frame(Frame.EVENT).u32(words.length).string(words[0]);
+    for (int i = 1; i < words.length; i++) {
+      String text = wordOf(event, words[i]);
+      frame.string(text.length() > MAX_TEXT ? text.substring(0, MAX_TEXT) : text);
+    }
+    driver.link.send(frame);
+    if (event instanceof SparkListenerExecutorRemoved gone) driver.detached(gone.executorId(), gone.reason());
+    else if (event instanceof SparkListenerApplicationEnd) driver.ended();
+  }
+
+  /** What the path of accessors leads to; nothing: empty. */
+  private static String wordOf(Object event, String path) {
     try {
-      return String.valueOf(Reflect.call(sequence, "mkString", ","));
+      Object at = event;
+      for (String name : path.split("\\.")) at = at == null ? null : Reflect.call(at, name);
+      if (at instanceof scala.Option<?> option) at = option.isDefined() ? option.get() : null;
+      if (path.equals("stageIds")) at = Reflect.call(at, "mkString", ",");
+      return at == null ? "" : String.valueOf(at);
     } catch (ReflectiveOperationException e) {
       return "";
     }
-  }
-
-  /** Spark's RPC secret, if authentication is on. */
-  static String secret(SparkContext context) {
-    try {
-      Object manager = Reflect.call(context.env(), "securityManager");
-      return (boolean) Reflect.call(manager, "isAuthenticationEnabled") ? (String) Reflect.call(manager, "getSecretKey") : null;
-    } catch (ReflectiveOperationException e) {
-      Log.warn("the authentication secret cannot be read: " + e);
-      return null;
-    }
-  }
-
-  @Override
-  public void onJobStart(SparkListenerJobStart event) {
-    try {
-      Object stages = Reflect.call(event, "stageIds");
-      tell("jobStart", event.jobId(), event.time(), joined(stages));
-    } catch (ReflectiveOperationException e) {
-      tell("jobStart", event.jobId(), event.time(), "");
-    }
-  }
-
-  @Override
-  public void onJobEnd(SparkListenerJobEnd event) {
-    String result = String.valueOf(event.jobResult());
-    tell("jobEnd", event.jobId(), event.time(), result.equals("JobSucceeded") ? "" : result);
-  }
-
-  @Override
-  public void onStageSubmitted(SparkListenerStageSubmitted event) {
-    StageInfo stage = event.stageInfo();
-    tell("stageSubmitted", stage.stageId(), stage.attemptNumber(), stage.name(), stage.numTasks());
-  }
-
-  @Override
-  public void onStageCompleted(SparkListenerStageCompleted event) {
-    StageInfo stage = event.stageInfo();
-    tell("stageCompleted", stage.stageId(), stage.attemptNumber(), stage.name(), stage.numTasks(), stage.failureReason().isDefined() ? stage.failureReason().get() : "");
-  }
-
-  @Override
-  public void onTaskStart(SparkListenerTaskStart event) {
-    TaskInfo task = event.taskInfo();
-    tell("taskStart", task.taskId(), event.stageId(), event.stageAttemptId(), task.index(), task.attemptNumber(), task.executorId(), task.host(), task.taskLocality(), task.speculative());
-  }
-
-  @Override
-  public void onTaskEnd(SparkListenerTaskEnd event) {
-    TaskInfo task = event.taskInfo();
-    TaskMetrics metrics = event.taskMetrics();
-    String reason = String.valueOf(event.reason());
-    tell("taskEnd", task.taskId(), event.stageId(), event.stageAttemptId(), task.index(), task.attemptNumber(), task.executorId(), task.host(), task.status(), task.duration(),
-        metrics == null ? 0 : metrics.executorRunTime(), metrics == null ? 0 : metrics.resultSize(), reason.equals("Success") ? "" : reason);
-  }
-
-  @Override
-  public void onExecutorAdded(SparkListenerExecutorAdded event) {
-    tell("executorAdded", event.executorId(), event.executorInfo().executorHost(), Reflect.coresOf(event.executorInfo()), driver.externals().containsKey(event.executorId()));
-  }
-
-  @Override
-  public void onExecutorRemoved(SparkListenerExecutorRemoved event) {
-    tell("executorRemoved", event.executorId(), event.reason());
-    driver.detached(event.executorId(), event.reason());
-  }
-
-  @Override
-  public void onApplicationEnd(SparkListenerApplicationEnd event) {
-    tell("applicationEnd", event.time());
-    driver.ended();
   }
 }

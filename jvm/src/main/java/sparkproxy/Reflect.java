@@ -1,7 +1,7 @@
 package sparkproxy;
 
-import java.lang.reflect.Field;
-import java.lang.reflect.Method;
+import java.lang.reflect.*;
+import java.util.*;
 import java.util.concurrent.ConcurrentHashMap;
 
 /**
@@ -21,7 +21,11 @@ final class Reflect {
     Key key = new Key(target.getClass(), name, arguments.length);
     Method method = METHODS.get(key);
     if (method == null) {
-      method = findMethod(target.getClass(), name, arguments.length);
+      try {
+        method = findMethod(target.getClass(), name, arguments.length);
+      } catch (LinkageError e) {
+        throw new ReflectiveOperationException(target.getClass().getName() + "." + name, e);
+      }
       if (method == null) throw new NoSuchMethodException(target.getClass().getName() + "." + name + "/" + arguments.length);
       method.setAccessible(true);
       METHODS.put(key, method);
@@ -38,7 +42,7 @@ final class Reflect {
   }
 
   private static boolean matches(Method method, String name, int arity) {
-    if (method.getParameterCount() != arity || java.lang.reflect.Modifier.isStatic(method.getModifiers())) return false;
+    if (method.getParameterCount() != arity || Modifier.isStatic(method.getModifiers())) return false;
     return method.getName().equals(name) || method.getName().endsWith("$$" + name);
   }
 
@@ -56,20 +60,11 @@ final class Reflect {
   }
 
   /** The elements of any Scala collection; {@code scala.collection.Iterator} is the same in 2.12 and 2.13. */
-  static Iterable<Object> each(Object collection) throws ReflectiveOperationException {
-    @SuppressWarnings("unchecked")
-    scala.collection.Iterator<Object> iterator = (scala.collection.Iterator<Object>) call(collection, "iterator");
-    return () -> new java.util.Iterator<>() {
-      @Override
-      public boolean hasNext() {
-        return iterator.hasNext();
-      }
-
-      @Override
-      public Object next() {
-        return iterator.next();
-      }
-    };
+  static List<Object> each(Object collection) throws ReflectiveOperationException {
+    List<Object> all = new ArrayList<>();
+    scala.collection.Iterator<?> iterator = (scala.collection.Iterator<?>) call(collection, "iterator");
+    while (iterator.hasNext()) all.add(iterator.next());
+    return all;
   }
 
   /** A whole number, whichever type this version gives it. */
@@ -77,9 +72,10 @@ final class Reflect {
     return number instanceof Number n ? n.intValue() : Integer.parseInt(String.valueOf(number).replaceAll("\\..*", ""));
   }
 
-  static int coresOf(Object executor) {
+  /** {@code totalCores} or {@code freeCores} of an executor; 0: this version has it not. */
+  static int cores(Object executor, String which) {
     try {
-      return intOf(call(executor, "totalCores"));
+      return intOf(call(executor, which));
     } catch (ReflectiveOperationException e) {
       return 0;
     }

@@ -2,17 +2,9 @@ package sparkproxy;
 
 import java.lang.reflect.Field;
 import java.nio.ByteBuffer;
-import java.util.ArrayList;
-import java.util.List;
-import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.ExecutionException;
-import java.util.concurrent.TimeUnit;
-import java.util.concurrent.TimeoutException;
-import org.apache.spark.scheduler.TaskDescription;
-import org.apache.spark.scheduler.TaskInfo;
-import org.apache.spark.scheduler.TaskSchedulerImpl;
-import org.apache.spark.scheduler.TaskSetManager;
-import org.apache.spark.scheduler.cluster.ExecutorData;
+import java.util.*;
+import java.util.concurrent.*;
+import org.apache.spark.scheduler.*;
 
 /**
  * One round of offers. Where Spark's scheduler filled more than one external executor's offer (or left one free), the
@@ -31,8 +23,8 @@ public final class Wave {
 
   public static void begin() {
     Driver driver = Driver.current();
-    if (driver == null || !driver.isExternal() || !driver.isLinked() || driver.externals().size() < 2) return;
-    if (driver.conf().getBoolean("spark.excludeOnFailure.enabled", false)) return;
+    if (driver == null || !driver.external || !driver.link.isUp() || driver.externals.size() < 2) return;
+    if (driver.context.getConf().getBoolean("spark.excludeOnFailure.enabled", false)) return;
     ROUND.set(new ArrayList<>());
   }
 
@@ -64,9 +56,9 @@ public final class Wave {
     if (driver == null) return;
     Object running = Reflect.call(scheduler, "executorIdToRunningTaskIds");
     List<Candidate> candidates = new ArrayList<>();
-    for (External one : driver.externals().values()) {
-      int free = one.isLaunched() ? freeCores(one.data()) : 0;
-      if (free > 0 && (boolean) Reflect.call(driver.backend(), "isExecutorActive", one.executorId) && Reflect.lookup(running, one.executorId) != null) candidates.add(new Candidate(one, free));
+    for (External one : driver.externals.values()) {
+      int free = one.isLaunched() ? Reflect.cores(one.data, "freeCores") : 0;
+      if (free > 0 && (boolean) Reflect.call(driver.backend, "isExecutorActive", one.executorId) && Reflect.lookup(running, one.executorId) != null) candidates.add(new Candidate(one, free));
     }
     if (candidates.size() < 2) return;
     List<TaskDescription> asked = new ArrayList<>();
@@ -90,11 +82,11 @@ public final class Wave {
       }
     }
     if (asked.isEmpty()) return;
-    frame.u32(driver.choices().next()).u32(candidates.size());
+    frame.u32(driver.choices.next()).u32(candidates.size());
     for (Candidate one : candidates) frame.string(one.executor.executorId).u32(one.free);
     byte[] listed = list.toBytes();
-    frame.u32(asked.size()).raw(java.util.Arrays.copyOfRange(listed, 1, listed.length));
-    int[] places = driver.choices().ask(driver, frame, asked.size());
+    frame.u32(asked.size()).raw(Arrays.copyOfRange(listed, 1, listed.length));
+    int[] places = driver.choices.ask(driver, frame, asked.size());
     if (places == null) return;
     for (int i = 0; i < places.length; i++) {
       if (places[i] < 0 || places[i] >= candidates.size() || infos.get(i) == null) continue;
@@ -117,24 +109,12 @@ public final class Wave {
     Reflect.call(Reflect.call(scheduler, "taskIdToExecutorId"), "put", taskId, to.executorId);
     described.set(task, to.executorId);
     executor.set(info, to.executorId);
-    host.set(info, to.data().executorHost());
+    host.set(info, to.data.executorHost());
   }
 
   private static int indexOf(List<Candidate> candidates, String executorId) {
     for (int i = 0; i < candidates.size(); i++) if (candidates.get(i).executor.executorId.equals(executorId)) return i;
     return -1;
-  }
-
-  static int freeCores(ExecutorData data) {
-    try {
-      return Reflect.intOf(Reflect.call(data, "freeCores"));
-    } catch (ReflectiveOperationException e) {
-      return 0;
-    }
-  }
-
-  static int totalCores(ExecutorData data) {
-    return Reflect.coresOf(data);
   }
 
   /** Questions to the dispatcher, one at a time; one that is not answered in time leaves Spark's own placement. */
@@ -152,7 +132,7 @@ public final class Wave {
       CompletableFuture<int[]> answer = new CompletableFuture<>();
       pending = answer;
       try {
-        if (!driver.send(frame)) return null;
+        if (!driver.link.send(frame)) return null;
         int[] places = answer.get(ANSWER_MS, TimeUnit.MILLISECONDS);
         return places.length == tasks ? places : null;
       } catch (TimeoutException e) {

@@ -3,11 +3,11 @@ package sparkproxy;
 import net.bytebuddy.asm.Advice;
 import net.bytebuddy.implementation.bytecode.assign.Assigner.Typing;
 
-/** What is woven into a driver. Inlined by Byte Buddy; all work is in {@link Driver}, {@link Wave} and {@link External}. */
-public final class DriverAdvice {
-  private DriverAdvice() {}
+/** What is woven. Inlined by Byte Buddy; all work is in {@link Driver}, {@link Wave}, {@link External} and {@link ExecutorSide}. */
+public final class Advices {
+  private Advices() {}
 
-  /** {@code new SparkContext(conf)}: captured under its run id. */
+  /** Driver, {@code new SparkContext(conf)}: captured under its run id. */
   public static final class NewContext {
     @Advice.OnMethodExit(suppress = Throwable.class)
     public static void exit(@Advice.This Object context) {
@@ -15,7 +15,7 @@ public final class DriverAdvice {
     }
   }
 
-  /** {@code isExecutorActive(id)}: which executors are offered tasks. */
+  /** Driver, {@code isExecutorActive(id)}: which executors are offered tasks. */
   public static final class IsExecutorActive {
     @Advice.OnMethodExit(suppress = Throwable.class)
     public static void exit(@Advice.This Object backend, @Advice.Argument(0) String id, @Advice.Return(readOnly = false) boolean active) {
@@ -23,7 +23,7 @@ public final class DriverAdvice {
     }
   }
 
-  /** {@code new ExecutorData(endpoint, ...)}: an external executor gets an endpoint that captures. Before super(), so nothing is suppressed here. */
+  /** Driver, {@code new ExecutorData(endpoint, ...)}: an external executor gets an endpoint that captures. Before super(), so nothing is suppressed. */
   public static final class NewExecutorData {
     @Advice.OnMethodEnter
     public static void enter(
@@ -38,11 +38,11 @@ public final class DriverAdvice {
     }
   }
 
-  /** {@code launchTasks(tasks)}: a batch boundary; what was captured inside leaves as one frame. */
+  /** Driver, {@code launchTasks(tasks)}: a batch boundary; what was captured inside leaves as one frame. */
   public static final class LaunchTasks {
     @Advice.OnMethodEnter(suppress = Throwable.class)
-    public static void enter() {
-      Driver.launchBegins();
+    public static void enter(@Advice.Argument(value = 0, typing = Typing.DYNAMIC) Object tasks) {
+      Driver.launchBegins(tasks);
     }
 
     @Advice.OnMethodExit(suppress = Throwable.class, onThrowable = Throwable.class)
@@ -51,7 +51,7 @@ public final class DriverAdvice {
     }
   }
 
-  /** {@code resourceOffers(offers, all)}: when Spark has filled its offers, the selector is asked, before anyone is told. */
+  /** Driver, {@code resourceOffers(offers, all)}: when Spark has filled its offers, the selector is asked, before anyone is told. */
   public static final class ResourceOffers {
     @Advice.OnMethodEnter(suppress = Throwable.class)
     public static void enter() {
@@ -64,7 +64,7 @@ public final class DriverAdvice {
     }
   }
 
-  /** {@code DAGScheduler.taskStarted(task, info)}: told when the task's place is final. */
+  /** Driver, {@code DAGScheduler.taskStarted(task, info)}: told when the task's place is final. */
   public static final class TaskStarted {
     @Advice.OnMethodEnter(suppress = Throwable.class, skipOn = Advice.OnNonDefaultValue.class)
     public static boolean enter(@Advice.This Object dag, @Advice.Argument(0) Object task, @Advice.Argument(1) Object info) {
@@ -72,11 +72,35 @@ public final class DriverAdvice {
     }
   }
 
-  /** {@code TaskSchedulerImpl.statusUpdate(id, state, data)}: the task has arrived at its executor. */
-  public static final class StatusUpdate {
+  /** Driver, {@code TaskSchedulerImpl.statusUpdate(id, state, data)}: the task has arrived at its executor. */
+  public static final class Heard {
     @Advice.OnMethodEnter(suppress = Throwable.class)
     public static void enter(@Advice.Argument(0) long taskId) {
       Driver.confirmed(taskId);
+    }
+  }
+
+  /** Executor, {@code CoarseGrainedExecutorBackend.onStart}: it lives, and connects to its worker. */
+  public static final class OnStart {
+    @Advice.OnMethodExit(suppress = Throwable.class)
+    public static void exit(@Advice.This Object backend) {
+      ExecutorSide.started(backend);
+    }
+  }
+
+  /** Executor, {@code CoarseGrainedExecutorBackend.statusUpdate(taskId, state, data)}: the worker hears the state; the driver hears it from Spark. */
+  public static final class StatusUpdate {
+    @Advice.OnMethodExit(suppress = Throwable.class)
+    public static void exit(@Advice.Argument(0) long taskId, @Advice.Argument(1) Object state) {
+      ExecutorSide.status(taskId, state);
+    }
+  }
+
+  /** Executor, {@code Executor.launchTask(backend, task)}: a task that came twice (relayed, and by Spark's own way) runs once. */
+  public static final class LaunchTask {
+    @Advice.OnMethodEnter(suppress = Throwable.class, skipOn = Advice.OnNonDefaultValue.class)
+    public static boolean enter(@Advice.Argument(1) Object task) {
+      return ExecutorSide.isRepeated(task);
     }
   }
 }
