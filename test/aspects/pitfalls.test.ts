@@ -2,8 +2,11 @@ import { execFile } from 'node:child_process';
 import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { after, around, before, construct, execution, Intercept, registerLoadTimeAspect, weave, weaveConstructor, within } from '../../src/aspects/index.ts';
+
+// Programs of their own, one after the other: on a loaded machine each takes seconds.
+vi.setConfig({ testTimeout: 120_000 });
 
 /*
  * What broke in other frameworks, a test each. What more than one file tests is tested once here for the pitfall itself, and in

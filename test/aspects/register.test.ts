@@ -2,7 +2,10 @@ import { execFile } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+
+// Programs of their own, one after the other: on a loaded machine each takes seconds.
+vi.setConfig({ testTimeout: 120_000 });
 
 const REGISTER = new URL('../../src/register.ts', import.meta.url).href;
 const PRELOAD = new URL('../../src/aspects/preload.ts', import.meta.url).href;
