@@ -9,11 +9,16 @@ import { cutSamples } from '../split.ts';
 import { oldestNeeded, tableOf, VisibleCells, visibility, type VersionedCell } from '../versions.ts';
 import { SqliteDatabase, type SqlValue } from './database.ts';
 import { maintain } from '../maintenance.ts';
+import { inKeyOrder } from './order.ts';
 import { fence, SqliteSession } from './session.ts';
 import { changeSetsOf, infoOf, insertCells, readSnapshot, recordWrites } from './statements.ts';
 
+/** Cells put in order before they are written. */
+const CHUNK = 131_072;
+/** And at most so many bytes of them. */
+const CHUNK_BYTES = 32 << 20;
 /** Cells a write transaction takes at most, so that others get their turn. */
-const WRITE_BATCH = 8192;
+const WRITE_BATCH = 16_384;
 const READ_BATCH = 4096;
 /** Rows looked at to cut a dataset that only small transactions have written. */
 const MAX_SPLIT_SCAN = 200_000;
@@ -153,14 +158,18 @@ class SqliteStore implements DatasetStore {
         insertCells(db, dataset.id, version, batch, changes);
         recordWrites(db, dataset.id, version, changes);
       });
-    let batch: Cell[] = [];
+    let [chunk, bytes]: [Cell[], number] = [[], 0];
+    const write = async (): Promise<void> => {
+      const ordered = inKeyOrder(chunk);
+      [chunk, bytes] = [[], 0];
+      for (let at = 0; at < ordered.length; at += WRITE_BATCH) await flush(ordered.slice(at, at + WRITE_BATCH));
+    };
     for (const cell of cells) {
-      batch.push(cell);
-      if (batch.length < WRITE_BATCH) continue;
-      await flush(batch);
-      batch = [];
+      chunk.push(cell);
+      bytes += cell.row.length + (cell.value?.length ?? 0);
+      if (chunk.length >= CHUNK || bytes >= CHUNK_BYTES) await write();
     }
-    if (batch.length > 0) await flush(batch);
+    if (chunk.length > 0) await write();
   }
 
   unused(dataset: DatasetInfo, versions: readonly number[]): Promise<number[]> {
