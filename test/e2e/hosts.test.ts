@@ -4,8 +4,10 @@ import { loadConfiguration } from '../../src/core/config.ts';
 import { capture, type RescheduleSession } from '../../src/reschedule/index.ts';
 import { SparkContext } from '../../src/scheduler/spark-context.ts';
 import { startWorker, workersOf, type WorkerProcess } from './worker-process.ts';
+import { leakCheck } from '../support/leaks.ts';
 
 const ends: (() => Promise<unknown>)[] = [];
+leakCheck();
 afterEach(async () => {
   for (const end of ends.splice(0).reverse()) await end();
 });

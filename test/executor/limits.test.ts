@@ -1,8 +1,10 @@
 import { afterEach, expect, test } from 'vitest';
 import { loadConfiguration } from '../../src/core/config.ts';
 import { SparkContext } from '../../src/scheduler/spark-context.ts';
+import { leakCheck } from '../support/leaks.ts';
 
 let sc: SparkContext | undefined;
+leakCheck();
 afterEach(() => sc?.stop());
 
 function context(conf: Record<string, string>): SparkContext {

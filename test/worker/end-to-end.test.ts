@@ -4,8 +4,10 @@ import type { Transport } from '../../src/transports/contract.ts';
 import { connectTransport } from '../../src/transports/index.ts';
 import { APP, task, tasks } from '../dispatcher/fixtures.ts';
 import { cleanup, FakeRunner, startDispatcher, startWorker } from './fixtures.ts';
+import { leakCheck } from '../support/leaks.ts';
 
 const ends = cleanup();
+leakCheck();
 afterEach(() => ends.run());
 
 /** A hub and clients of it. */

@@ -3,8 +3,10 @@ import { connectTransport } from '../../src/transports/index.ts';
 import { tasks } from '../dispatcher/fixtures.ts';
 import { cleanup, FakeRunner, startDispatcher, startWorker } from './fixtures.ts';
 import { faultProxy } from './proxy.ts';
+import { leakCheck } from '../support/leaks.ts';
 
 const ends = cleanup();
+leakCheck();
 afterEach(() => ends.run());
 
 /** A hub with a dispatcher, one worker behind a faulty connection (`runner`), one behind a good one. */

@@ -10,8 +10,10 @@ import { connectTransport } from '../../src/transports/index.ts';
 import { createWorkerHost, type WorkerHostOptions } from '../../src/worker/host.ts';
 import { APP, task } from '../dispatcher/fixtures.ts';
 import { cleanup, FakeRunner } from './fixtures.ts';
+import { leakCheck } from '../support/leaks.ts';
 
 const ends = cleanup();
+leakCheck();
 afterEach(() => ends.run());
 
 const silent: Logger = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
