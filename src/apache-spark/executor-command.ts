@@ -79,6 +79,8 @@ export interface ExecutorStart {
   readonly token: string;
   readonly secret: string | undefined;
   readonly agent: string;
+  /** Jars and directories of the worker's own on its class path, behind those that the application names. */
+  readonly classPath?: readonly string[];
   /** More of the worker's own, such as -XX flags. */
   readonly javaOptions: readonly string[];
 }
@@ -96,7 +98,7 @@ export function executorCommand(start: ExecutorStart): ExecutorCommand {
   const setting = (name: string): string => settings[`spark.executor.${name}`] ?? '';
   const fill = (text: string): string => text.replaceAll('{{APP_ID}}', ask.sparkId).replaceAll('{{EXECUTOR_ID}}', executorId);
   const javaHome = process.env['JAVA_HOME'];
-  const classPath = [setting('extraClassPath'), join(spark.home, 'conf'), join(spark.home, 'jars', '*')].filter((part) => part !== '').join(delimiter);
+  const classPath = [setting('extraClassPath'), ...(start.classPath ?? []), join(spark.home, 'conf'), join(spark.home, 'jars', '*')].filter((part) => part !== '').join(delimiter);
   const args = [
     '-cp',
     classPath,

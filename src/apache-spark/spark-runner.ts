@@ -36,6 +36,8 @@ export interface SparkRunnerOptions {
   readonly unseal?: ((sealed: string, application: string) => string) | undefined;
   /** More options for the JVM of executors. */
   readonly javaOptions?: readonly string[];
+  /** Jars on the class path of executors that start from now on. @defaultValue none */
+  readonly classPath?: () => readonly string[];
   /** @defaultValue agentJar() */
   readonly agent?: string;
   readonly clock?: Clock;
@@ -233,7 +235,7 @@ class Runner implements SparkRunner {
   /** @throws SP_SPARK_NO_VERSION, SP_SPARK_NO_MEMORY, SP_SPARK_NO_SECRET */
   #launch(entry: Entry): ExecutorProcess {
     const { ask } = entry;
-    const { installations, workerId, host, slots, unseal, javaOptions = [] } = this.#options;
+    const { installations, workerId, host, slots, unseal, javaOptions = [], classPath } = this.#options;
     const spark = fittingVersion(installations, ask.sparkVersion, ask.scalaVersion);
     if (spark === undefined) throw sparkErrors.NO_VERSION({ wanted: `${ask.sparkVersion} (Scala ${ask.scalaVersion})`, known: this.label || 'none' });
     const { totalMiB } = executorMemory(ask.settings);
@@ -250,7 +252,7 @@ class Runner implements SparkRunner {
     entry.holds = totalMiB;
     entry.startedAt = this.#clock.now();
     const link = `127.0.0.1:${this.#link?.port ?? 0}`;
-    const command = executorCommand({ ask, spark, executorId, workerId, host, cores: slots, directory, link, token, secret, agent: this.#agent, javaOptions });
+    const command = executorCommand({ ask, spark, executorId, workerId, host, cores: slots, directory, link, token, secret, agent: this.#agent, javaOptions, classPath: classPath?.() ?? [] });
     const executor = new ExecutorProcess({
       executorId,
       application: ask.application,

@@ -1,6 +1,6 @@
 import { totalmem } from 'node:os';
 import { join } from 'node:path';
-import type { Configuration } from '../core/config.ts';
+import { listOf, type Configuration } from '../core/config.ts';
 import { createLogger } from '../core/logger.ts';
 import { createSparkRunner, inspectHome, openForWorker, splitOptions, type SparkInstallation, type SparkRunner } from '../apache-spark/index.ts';
 import { keyRingOf } from '../security/index.ts';
@@ -15,6 +15,12 @@ export function sparkInstallations(homes: string | undefined, sparkHome: string 
   const named = (homes ?? '').split(',').flatMap((home) => (home.trim() === '' ? [] : [home.trim()]));
   if (named.length > 0) return named.map(inspectHome);
   return sparkHome === undefined || sparkHome === '' ? [] : [inspectHome(sparkHome)];
+}
+
+/** Asked when an executor starts: edits count for those that start from then on. */
+function sparkClassPath(configuration: Configuration): string[] {
+  const service = configuration.get('shuffle.service.jar');
+  return [...listOf(configuration.get('application.jars')), ...(service === undefined ? [] : [service])];
 }
 
 /** The runner of Spark's tasks, where this worker has a Spark. */
@@ -50,6 +56,7 @@ async function createRunner(
     installations,
     idleMs: configuration.get('worker.spark.idle'),
     unseal: ring === undefined ? undefined : (sealed, application) => openForWorker(sealed, application, ring),
+    classPath: () => sparkClassPath(configuration),
     javaOptions: splitOptions(configuration.get('worker.spark.java.options')),
   });
 }

@@ -252,6 +252,12 @@ export const CONFIG_KEYS = {
     '',
     'Files and directories that travel to workers with the functions of a program, beside the modules these import; comma separated.',
   ),
+  'application.jars': key(text, '', 'Jars on the class path of the Spark executors a worker starts, comma separated, beside those that an application brings.'),
+  'shuffle.service.jar': key(
+    text,
+    undefined,
+    'Jar of the client of a remote shuffle service (Celeborn) on that class path, where applications do not bring it.',
+  ),
   'run.id': key(text, undefined, 'Id under which the context of this process is captured. Default: a new one.'),
   'spark.ui.showConsoleProgress': key(oneOf('true', 'false'), 'false', 'A progress line per stage on standard error.'),
 } as const;
@@ -272,4 +278,6 @@ export const LIVE_KEYS = [
   'worker.process.memory',
   'worker.drain.grace',
   'application.code',
+  'application.jars',
+  'shuffle.service.jar',
 ] as const satisfies readonly ConfigKey[];

@@ -248,8 +248,9 @@ describe('versions and commands', () => {
       secret: undefined,
       agent: '/agent.jar',
       javaOptions: ['-XX:+UseSerialGC'],
+      classPath: ['/of/the/worker.jar', '/celeborn.jar'],
     });
-    expect(args[1]).toBe('/extra.jar:/spark/conf:/spark/jars/*');
+    expect(args[1]).toBe('/extra.jar:/of/the/worker.jar:/celeborn.jar:/spark/conf:/spark/jars/*');
     expect(args).toEqual(expect.arrayContaining(['-XX:+UseSerialGC', '-Da=b c', '-Did=900001', '-javaagent:/agent.jar', '-Xmx1024m']));
     expect(args.join(' ')).not.toMatch(/other\.jar|token/);
     expect(args.slice(-6)).toEqual(['--cores', '3', '--app-id', 'app-1', '--resourceProfileId', '0']);
