@@ -98,7 +98,9 @@ export function executorCommand(start: ExecutorStart): ExecutorCommand {
   const setting = (name: string): string => settings[`spark.executor.${name}`] ?? '';
   const fill = (text: string): string => text.replaceAll('{{APP_ID}}', ask.sparkId).replaceAll('{{EXECUTOR_ID}}', executorId);
   const javaHome = process.env['JAVA_HOME'];
-  const classPath = [setting('extraClassPath'), ...(start.classPath ?? []), join(spark.home, 'conf'), join(spark.home, 'jars', '*')].filter((part) => part !== '').join(delimiter);
+  const classPath = [setting('extraClassPath'), ...(start.classPath ?? []), join(spark.home, 'conf'), join(spark.home, 'jars', '*')]
+    .filter((part) => part !== '')
+    .join(delimiter);
   const args = [
     '-cp',
     classPath,

