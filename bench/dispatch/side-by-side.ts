@@ -95,6 +95,14 @@ export async function sideBySide(quick: boolean, wanted: (its: Case) => boolean 
   const alive = setInterval(() => undefined, 60_000);
   const servers = new Servers();
   try {
+    // One that fails spoils only itself.
+    const attempt = async ({ its }: Running, act: () => Promise<unknown>): Promise<void> => {
+      try {
+        await act();
+      } catch (error) {
+        missing.set(its.key, (error as Error).message);
+      }
+    };
     const waiting = CASES.filter(wanted).toSorted((a, b) => ORDER.indexOf(a.server) - ORDER.indexOf(b.server));
     const startSome = async (): Promise<void> => {
       for (let its = waiting.shift(); its !== undefined; its = waiting.shift()) {
@@ -105,8 +113,9 @@ export async function sideBySide(quick: boolean, wanted: (its: Case) => boolean 
           continue;
         }
         const subject = new Subject(its.name, launch, TIMEOUT_MS);
-        running.push({ its, subject, broker: server as Server | undefined });
-        await subject.mark();
+        const one = { its, subject, broker: server as Server | undefined };
+        running.push(one);
+        await attempt(one, () => subject.mark());
         progress(`started ${its.name}`);
       }
     };
@@ -114,7 +123,7 @@ export async function sideBySide(quick: boolean, wanted: (its: Case) => boolean 
     // The order of the list, in which what is compared stands together.
     running.sort((a, b) => CASES.indexOf(a.its) - CASES.indexOf(b.its));
     for (let round = 0; round < rounds; round++) {
-      for (const each of running) await measureOne(each, figures, ms);
+      for (const each of running) if (!missing.has(each.its.key)) await attempt(each, () => measureOne(each, figures, ms));
       progress(`round ${round + 1} of ${rounds}`);
     }
   } finally {
@@ -135,7 +144,7 @@ export async function sideBySide(quick: boolean, wanted: (its: Case) => boolean 
       figures.has(`${its.key} ${what}`) ? [{ ...base, case: `${its.name}${suffix}`, unit, value: rounded(figures.get(`${its.key} ${what}`)) }] : [],
     );
   });
-  return [...rows, ...targets(figures)];
+  return [...rows, ...targets(figures, (key) => !missing.has(key))];
 }
 
 // By itself: `node bench/dispatch/side-by-side.ts [--quick] [KEY...]`, the cases whose keys contain one of the words.

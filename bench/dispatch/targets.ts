@@ -33,12 +33,12 @@ const TARGETS: readonly Target[] = [
   ['quorum', 'rate', 'bullmq-64', { atLeast: 4.5 }],
 ];
 
-/** A row a target whose both sides were measured. */
-export function targets(figures: Figures): Row[] {
+/** A row a target whose both sides were measured, and did not fail later. */
+export function targets(figures: Figures, isWhole: (key: string) => boolean): Row[] {
   const names = new Map(CASES.map(({ key, name }) => [key, name]));
   return TARGETS.flatMap(([ours, what, base, bound]): Row[] => {
     const [mine, theirs] = [`${ours} ${what}`, `${base} ${what}`];
-    if (!figures.has(mine) || !figures.has(theirs)) return [];
+    if (!isWhole(ours) || !isWhole(base) || !figures.has(mine) || !figures.has(theirs)) return [];
     const value = figures.get(mine);
     return [
       {

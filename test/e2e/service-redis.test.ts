@@ -4,7 +4,7 @@ import { newId } from '../../src/core/ids.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
 import { describeWith } from '../support/requires.ts';
 import { SUMS } from './cluster.ts';
-import { fencesLeaders, opening, right, servesApplications, survivesKills, TIME } from './service-cases.ts';
+import { fencesLeaders, midway, opening, right, servesApplications, survivesKills, TIME } from './service-cases.ts';
 
 describeWith(['redis'], 'a dispatcher service over Redis', () => {
   let server: RedisServer;
@@ -32,5 +32,37 @@ describeWith(['redis'], 'a dispatcher service over Redis', () => {
     } finally {
       redis.disconnect();
     }
+  });
+
+  test('Redis is flushed in the middle of a job: what was lost with it is dispatched again', TIME, async () => {
+    const redis = new Redis(server.url);
+    try {
+      const c = await open();
+      await c.dispatcher();
+      await Promise.all([c.worker(), c.worker()]);
+      const program = await c.program([SUMS, '50']);
+      await c.until(midway());
+      await redis.flushall();
+      await right(program);
+    } finally {
+      redis.disconnect();
+    }
+  });
+});
+
+describeWith(['redis'], 'a dispatcher service over a Redis with an append-only file', () => {
+  let server: RedisServer;
+  beforeAll(async () => (server = await startRedis({ appendOnly: true })));
+  afterAll(() => server.stop());
+  const open = opening(() => `${server.url}?cluster=${newId('e2e')}`);
+
+  test('Redis is killed in the middle of a job and starts again: nothing is lost, nothing counted twice', TIME, async () => {
+    const c = await open();
+    await c.dispatcher();
+    await Promise.all([c.worker(), c.worker()]);
+    const program = await c.program([SUMS, '50']);
+    await c.until(midway());
+    await server.restart();
+    await right(program);
   });
 });
