@@ -78,15 +78,15 @@ function launchOf(its: Case, server: Server | undefined, node: Peer, python: Pee
 async function measureOne({ its, subject, broker }: Running, figures: Figures, ms: number): Promise<void> {
   const cpu = (): number => treeCpuMs(subject.pid) + (broker === undefined ? 0 : treeCpuMs(broker.pid));
   const before = cpu();
-  const { tasks, ms: elapsed, all } = JSON.parse(await subject.ask(`rate ${ms}`)) as { tasks: number; ms: number; all: number };
-  figures.add(`${its.key} cpu`, ((cpu() - before) * 1000) / all);
+  const { tasks, ms: elapsed } = JSON.parse(await subject.ask(`rate ${ms}`)) as { tasks: number; ms: number };
+  figures.add(`${its.key} cpu`, ((cpu() - before) * 1000) / tasks);
   figures.add(`${its.key} rate`, (tasks / elapsed) * 1000);
   if (its.trip !== false) figures.add(`${its.key} trip`, Number(await subject.ask(`trip ${ms / 2}`)));
 }
 
 /** Three rows a case, then those of the targets. */
 export async function sideBySide(quick: boolean, wanted: (its: Case) => boolean = () => true): Promise<Row[]> {
-  const [ms, rounds] = quick ? [400, 2] : [2000, 5];
+  const [ms, rounds] = quick ? [700, 2] : [2000, 5];
   const [node, python] = [await dispatchPeers(), await celery()];
   const running: Running[] = [];
   const missing = new Map<string, string>();
