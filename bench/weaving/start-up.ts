@@ -116,7 +116,11 @@ async function startUpOf(format: 'ESM' | 'CJS', folder: string, rounds: number):
     if (name === 'no hook') return [{ ...row, value: rounded(total(name)) }];
     const value = rounded(cost(name));
     if (against.length === 0) return [{ ...row, value }];
-    return against.map(([other, atMost]) => ({ ...row, value, ...compare(cost(name), cost(other), other, { atMost }) }));
+    return against.map(([other, atMost]) => {
+      // Less than nothing is what a busy machine adds: no ratio to it says anything.
+      if (cost(other) <= 0 || cost(name) <= 0) return { ...row, missing: `the cost of ${other} is lost in noise; run it on a quiet machine` };
+      return { ...row, value, ...compare(cost(name), cost(other), other, { atMost }) };
+    });
   });
 }
 
