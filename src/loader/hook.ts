@@ -128,7 +128,9 @@ function loadWithheld(url: string, path: string, context: LoadHookContext, loade
 }
 
 function loadTypeScript(url: string, path: string, context: LoadHookContext, next: Parameters<LoadHookSync>[2]): LoadFnOutput {
-  const said = path.endsWith('.mts') ? 'module' : path.endsWith('.cts') ? 'commonjs' : packageType(dirname(path));
+  // A package.json that says commonjs, as `npm init` writes it, may have been there before the program in ES modules was.
+  const ofPackage = packageType(dirname(path)) === 'module' ? 'module' : undefined;
+  const said = path.endsWith('.mts') ? 'module' : path.endsWith('.cts') ? 'commonjs' : ofPackage;
   const loaded = next(url, { ...context, format: said ?? 'module' });
   if (loaded.source === undefined || loaded.source === null) return loaded;
   const text = textOf(loaded.source);

@@ -34,6 +34,16 @@ function run(args: readonly string[], preload = REGISTER): Promise<{ code: numbe
 }
 
 describe('a TypeScript program under the preload', () => {
+  test('is a module when it is written as one, whatever npm init wrote into its package.json', async () => {
+    const at = files('init', {
+      'package.json': '{"type": "commonjs"}',
+      'main.ts': "import { old } from './old.ts';\nimport { young } from './young.ts';\nconsole.log(old, await young, typeof require);",
+      'young.ts': 'export const young: Promise<number> = Promise.resolve(2);',
+      'old.ts': "const answer: number = 1;\nexports.old = answer + (typeof require === 'function' ? 40 : 0);",
+    });
+    expect(await run([join(at, 'main.ts')])).toMatchObject({ code: 0, out: '41 2 undefined\n' });
+  });
+
   test('runs: types, .js specifiers, queries, CommonJS, enums, decorators of both flavours, JSX, data files', async () => {
     const at = files('program', {
       'package.json': '{"type": "module"}',
