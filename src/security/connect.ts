@@ -13,7 +13,8 @@ import { secureTransport } from './secure-transport.ts';
 export async function connectConfigured(url: string, configuration: Configuration, options: AnyTransportOptions = {}): Promise<Transport> {
   const ring = keyRingOf(configuration);
   const configured = { ...transportOptionsOf(configuration), ...options };
-  if (ring === undefined) return connectTransport(url, configured);
+  // What never leaves the process needs no signature.
+  if (ring === undefined || url.startsWith('memory:')) return connectTransport(url, configured);
   const transport = await connectTransport(url, { ...configured, allowRemote: true });
   return secureTransport(transport, ring, { ttlMs: configuration.get('security.frame.ttl'), skewMs: configuration.get('security.clock.skew') });
 }
