@@ -9,6 +9,8 @@ import type { RemoteSettings } from './settings.ts';
 
 const logger = createLogger('transport');
 const BACKOFF_BASE_MS = 50;
+/** A broker that starts may take a question and never answer it (RabbitMQ: who reads a quorum queue whose leader is being found). */
+const FIRST_ANSWER_MS = 2000;
 
 /**
  * Exponential back-off with full jitter (AWS Architecture Blog, 2015), so that many clients do not come back as one.
@@ -75,6 +77,8 @@ export class Reconnector<S extends Session> {
   /** The session being set up, which may be lost meanwhile. */
   #fresh: S | undefined;
   #attempt = 0;
+  /** Times that a broker took a connection and did not answer on it, since there was a session. */
+  #silences = 0;
   #retry: Timer | undefined;
   #giveUp: Timer | undefined;
   #last: Error | undefined;
@@ -171,13 +175,14 @@ export class Reconnector<S extends Session> {
         this.#onLost(session, reason);
       });
       this.#fresh = session;
-      if (!this.closed) await this.#options.connected(session);
+      if (!this.closed) await this.#inTime(this.#options.connected(session));
       if (this.closed || lost) {
         session.destroy();
         return;
       }
       this.#session = session;
       this.#attempt = 0;
+      this.#silences = 0;
       this.#givenUp = false;
       this.#last = undefined;
       this.#giveUp?.cancel();
@@ -188,6 +193,27 @@ export class Reconnector<S extends Session> {
       if (!lost) this.#failed(error as Error);
     } finally {
       this.#fresh = undefined;
+    }
+  }
+
+  /** Twice as patient after each time, since the broker may only be slow. */
+  async #inTime(answers: Promise<void>): Promise<void> {
+    const { settings, url } = this.#options;
+    const ms = Math.min(settings.connectTimeoutMs, FIRST_ANSWER_MS * 2 ** Math.min(this.#silences, 20));
+    let timer: Timer | undefined;
+    const late = new Promise<never>((_, reject) => {
+      const give = (): void => {
+        this.#silences++;
+        reject(transportErrors.LOST({ url, reason: `it takes connections, but has not answered for ${ms} ms` }));
+      };
+      timer = settings.clock.after(ms, give, { background: true });
+    });
+    try {
+      await Promise.race([answers, late]);
+    } finally {
+      timer?.cancel();
+      // Ends with its session.
+      answers.catch(() => undefined);
     }
   }
 

@@ -13,6 +13,8 @@ class Door {
   readonly attempts: number[] = [];
   readonly lost: ((reason: Error) => void)[] = [];
   open = true;
+  /** Takes connections, and says nothing on them. */
+  silent = false;
 
   readonly attempt = async (lost: (reason: Error) => void): Promise<Session> => {
     this.attempts.push(this.clock.now());
@@ -26,7 +28,7 @@ class Door {
     const nothing = (): void => undefined;
     return new Reconnector<Session>({
       ...{ url: 'test:', settings, keepAlive: createKeepAlive(), attempt: this.attempt },
-      ...{ connected: async () => undefined, ready: nothing, disconnected: nothing, givenUp },
+      ...{ connected: () => (this.silent ? new Promise(() => undefined) : Promise.resolve()), ready: nothing, disconnected: nothing, givenUp },
     });
   }
 
@@ -39,6 +41,28 @@ class Door {
 }
 
 describe('connecting again', () => {
+  it('leaves a broker that takes connections and does not answer, ever more patient, until it does', async () => {
+    const door = new Door();
+    const client = door.client(1);
+    await client.open();
+    const reasons: string[] = [];
+    client.onConnection((state, reason) => void (state === 'disconnected' && reasons.push(reason?.message ?? '')));
+    door.silent = true;
+    door.attempts.length = 0;
+    door.lost.splice(0)[0]?.(transportErrors.LOST({ url: 'test:', reason: 'restart' }));
+    await door.pass(30_000);
+    expect(client.session).toBeUndefined();
+    // After 2, 4, 8, 10, 10 s, with pauses of less than a second at first.
+    expect(door.attempts.length).toBeGreaterThanOrEqual(4);
+    expect(door.attempts.length).toBeLessThanOrEqual(5);
+    expect(reasons[1]).toContain('it takes connections, but has not answered for 2000 ms');
+    expect(reasons[2]).toContain('4000 ms');
+    door.silent = false;
+    await door.pass(12_000);
+    expect(client.session).toBeDefined();
+    await client.close();
+  });
+
   it('spreads a hundred clients that lost their broker together, and none is forgotten', async () => {
     const door = new Door();
     const clients = Array.from({ length: 100 }, (_, i) => door.client(i + 1));
