@@ -15,8 +15,10 @@ const STATE = Symbol.for('spark-proxy.resolutions');
 /** Shared by copies of this package, as the hook is. */
 const state = (globals[STATE] ??= { recorded: new Map(), given: new Map() });
 
-const OWN = new URL('../../', import.meta.url).href;
-const OWN_CODE = [new URL('../', import.meta.url).href, `${OWN}dist/`, `${OWN}node_modules/`];
+/** A bundle that holds this package does not know; none of its modules is one of this package then. */
+const HERE = (import.meta.url as string | undefined) ?? 'bundle:///spark-proxy/loader/resolutions.js';
+const OWN = new URL('../../', HERE).href;
+const OWN_CODE = [new URL('../', HERE).href, `${OWN}dist/`, `${OWN}node_modules/`];
 
 /** True for the modules of this package and what it brought along: they are on every side. */
 export function isOwnModule(url: string): boolean {
