@@ -4,6 +4,7 @@ import { COMPONENTS } from '../../tools/components.ts';
 import { startRedis, type RedisServer } from '../../test/support/redis.ts';
 import { sparkEnvironment, startStandalone, type SparkCluster } from '../../test/support/spark.ts';
 import { startOutside, type Outside } from '../../test/support/spark-outside.ts';
+import { pysparkEnvironment } from '../support/peers.ts';
 import { compare, median, rounded, type BenchOptions, type Row } from '../support/row.ts';
 import { Subject } from '../support/subject.ts';
 
@@ -34,9 +35,16 @@ function driver(name: string, cluster: SparkCluster, conf: Readonly<Record<strin
     'spark.driver.memory': '1g',
     ...conf,
   };
-  const flags = Object.entries(settings).flatMap(([key, value]) => ['--conf', `${key}=${value}`]);
-  const args = ['--master', cluster.master, ...flags, PROGRAM, String(TASKS)];
-  return new Subject(name, { command: `${cluster.home}/bin/spark-submit`, args, env: sparkEnvironment(cluster.home) }, TIMEOUT_MS);
+  // Not by spark-submit, which gives a Python program no standard input; and the arguments are split as a shell would.
+  const flags = Object.entries(settings).map(([key, value]) => `--conf '${key}=${value}'`);
+  const python = COMPONENTS.python.find() as string;
+  const env = {
+    ...sparkEnvironment(cluster.home),
+    ...pysparkEnvironment(python),
+    SPARK_HOME: cluster.home,
+    PYSPARK_SUBMIT_ARGS: `--master ${cluster.master} ${flags.join(' ')} pyspark-shell`,
+  };
+  return new Subject(name, { command: python, args: [PROGRAM, String(TASKS)], env }, TIMEOUT_MS);
 }
 
 export async function run({ quick }: BenchOptions): Promise<readonly Row[]> {
