@@ -23,7 +23,7 @@ export function serverDirectory(prefix: string): string {
  */
 export function watchOver(owner: number, server: number, directory: string): void {
   const script =
-    'while kill -0 "$1" 2>/dev/null && kill -0 "$2" 2>/dev/null; do sleep 1; done; kill -0 "$1" 2>/dev/null && exit; kill -9 -- "-$2" 2>/dev/null; rm -rf -- "$3"';
+    'while kill -0 "$1" 2>/dev/null && kill -0 "$2" 2>/dev/null; do sleep 1; done; kill -0 "$1" 2>/dev/null && exit; kill -9 "-$2" 2>/dev/null; rm -rf -- "$3"';
   spawn('/bin/sh', ['-c', script, 'watch', String(owner), String(server), directory], { detached: true, stdio: 'ignore' }).unref();
 }
 

@@ -1,9 +1,20 @@
 import { connect } from 'amqplib';
+import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { startRedis } from './redis.ts';
 import { sharedRabbitmq } from './rabbitmq.ts';
 import { describeWith } from './requires.ts';
+import { serverDirectory, startServer } from './server-process.ts';
+
+it('a server ends with its owner, also when that is killed, and its directory goes with it', async () => {
+  const owner = spawn('sleep', ['1000'], { stdio: 'ignore' });
+  const directory = serverDirectory('owned');
+  const server = await startServer({ command: 'sleep', args: ['1000'], directory, ready: async () => undefined, readyMs: 1000, owner: owner.pid as number });
+  owner.kill('SIGKILL');
+  await expect.poll(() => server.alive, { timeout: 20_000 }).toBe(false);
+  await expect.poll(() => existsSync(directory), { timeout: 20_000 }).toBe(false);
+});
 
 describeWith(['redis', 'openssl'], 'private Redis servers', () => {
   it('keep what was appended over a kill and a restart, and leave nothing', async () => {
