@@ -57,7 +57,7 @@ describeWith(['java', 'maven', 'python', 'spark'], 'unmodified applications', ()
     LIMIT,
   );
 
-  test('give the same results outside, over tcp', async () => runsOutside(full ? NAMES : ['failures', 'shared', 'udfs', 'results'], {}), LIMIT);
+  test('give the same results outside, over tcp', async () => runsOutside(full ? NAMES : ['failures', 'shared', 'udfs'], {}), LIMIT);
 
   test.skipIf(!full)('give the same results on two workers', async () => runsOutside(NAMES, { workers: 2, slots: 1 }), LIMIT);
 
