@@ -6,6 +6,7 @@ import { connectTransport } from '../../src/transports/index.ts';
 import type { Delivery } from '../../src/transports/contract.ts';
 import { OP } from '../../src/transports/tcp/wire.ts';
 import { envelope, Inbox, reading, text } from '../conformance/transport.ts';
+import { rawClient } from './raw-client.ts';
 import { next, QUICK, tcpBed } from './tcp-bed.ts';
 
 describe('the tcp transport', () => {
@@ -226,5 +227,32 @@ describe('the tcp transport', () => {
     delivery!.ack();
     await bed.hub.send('work', envelope('b'));
     expect((await inbox.until(2)).map((d) => text(d.envelope))).toEqual(['a', 'b']);
+  });
+
+  it('takes each acknowledgement for the frame it names, also behind one for a consumer that is gone', async () => {
+    const raw = await rawClient(bed.hub.url);
+    raw.hello();
+    raw.write(OP.CONSUME, (out) => {
+      for (const field of [1, 7]) out.varint(field);
+      out.string('work');
+      out.varint(1);
+    });
+    await bed.hub.send('work', envelope('a'));
+    await bed.hub.send('work', envelope('b'));
+    const delivered = async (count: number): Promise<number> => {
+      for (let frames = 1; ; frames++) {
+        const found = (await raw.frames.until(frames)).filter(({ op }) => op === OP.DELIVER);
+        if (found.length === count) return found.length;
+      }
+    };
+    expect(await delivered(1)).toBe(1);
+    raw.write(OP.ACK, (out) => {
+      out.varint(2);
+      // Consumer 99 was cancelled while its acknowledgement was on the way; 7 is there, with its first delivery.
+      for (const field of [99, 7, 7, 1]) out.varint(field);
+    });
+    // Prefetch 1: the second comes only when the first is acknowledged.
+    expect(await delivered(2)).toBe(2);
+    await raw.close();
   });
 });

@@ -1,7 +1,7 @@
 import { afterEach, expect, test } from 'vitest';
 import { connectTransport } from '../../src/transports/index.ts';
 import { tasks } from '../dispatcher/fixtures.ts';
-import { cleanup, FakeRunner, startDispatcher, startWorker } from './fixtures.ts';
+import { BEATS, cleanup, FakeRunner, startDispatcher, startWorker } from './fixtures.ts';
 import { faultProxy } from './proxy.ts';
 import { leakCheck } from '../support/leaks.ts';
 
@@ -20,7 +20,8 @@ async function open(runner: FakeRunner, good: FakeRunner) {
   ends.add(() => behind.close());
   const direct = await connectTransport(hub.url);
   ends.add(() => direct.close());
-  const host = await startWorker(ends, behind, [runner], { id: 'faulty' });
+  // It does not take the dispatcher for dead while nothing passes: then it would end its tasks and say nothing of them.
+  const host = await startWorker(ends, behind, [runner], { id: 'faulty' }, { ...BEATS, ttlMs: 60_000 });
   await startWorker(ends, direct, [good], { id: 'good' });
   await heard.until(() => dispatcher.capacity().workers === 2);
   return { dispatcher, heard, proxy, host };
@@ -55,8 +56,9 @@ test('a worker that cannot be heard loses its leases, and what it says when it i
   // Done here as well, but the leases are over.
   for (const taskId of held) frozen.finish(taskId);
   proxy.freeze(false);
-  // What it had to say may have gone with its connection; what arrives is of leases that are over.
-  await heard.until(() => dispatcher.capacity().workers === 2);
+  // More when what waited there begins, and is told to stop.
+  await expect.poll(() => dispatcher.stats().fenced, { timeout: 30_000 }).toBeGreaterThanOrEqual(4);
   expect(heard.ended.map((update) => update.taskId).sort((a, b) => a - b)).toEqual(everyOne(16));
   expect(heard.ended.every((update) => update.executorId === 'good')).toBe(true);
+  await heard.until(() => dispatcher.capacity().workers === 2);
 });

@@ -144,8 +144,9 @@ export async function startWorker(
   transport: Transport,
   runners: readonly TaskRunner[],
   over: Partial<WorkerHostOptions> = {},
+  beats: RegisterCenterOptions = BEATS,
 ): Promise<WorkerHost> {
-  const registry = createRegisterCenter(transport, BEATS);
+  const registry = createRegisterCenter(transport, beats);
   ends.add(() => registry.close());
   const host = await createWorkerHost({ transport, registry, runners, slots: 4, loadIntervalMs: 50, ...over });
   ends.add(() => host.close());

@@ -107,14 +107,17 @@ class HubConnection {
         const count = reader.count('acknowledgements', 2);
         for (let i = 0; i < count; i++) {
           const consumer = this.#consumers.get(reader.varint());
-          consumer?.ack(reader.varint());
+          // Read the whole entry before asking who is there: `consumer?.ack(reader.varint())` would not read it for one that is gone.
+          const tag = reader.varint();
+          consumer?.ack(tag);
         }
         return reader.end();
       }
       case OP.NACK: {
         const consumer = this.#consumers.get(reader.varint());
         const tag = reader.varint();
-        consumer?.nack(tag, reader.u8() !== 0);
+        const requeue = reader.u8() !== 0;
+        consumer?.nack(tag, requeue);
         return reader.end();
       }
       case OP.BROADCAST:
