@@ -29,6 +29,8 @@ export interface LinkHandlers {
 const SLAB_BYTES = 262_144;
 /** Output is written when this much is there, else once per turn of the event loop. */
 const FLUSH_BYTES = 65_536;
+/** Nor does a frame wait longer than this behind others that are dealt with in the same turn, milliseconds: the peer has work meanwhile. */
+const FLUSH_MS = 0.1;
 /** Larger bodies are handed to the socket as they are, smaller ones are copied behind their header. */
 const COPY_BODY_BYTES = 16_384;
 /** Deliveries pause while more than this waits for the socket. */
@@ -58,6 +60,7 @@ export class Link {
   #chunks: Uint8Array[] = [];
   #chunkBytes = 0;
   #flushScheduled = false;
+  #flushBy = 0;
   #wroteSinceBeat = false;
   #silentBeats = 0;
   #ending = false;
@@ -134,8 +137,11 @@ export class Link {
         this.#chunkBytes += body.length;
       }
     }
-    if (writer.length + this.#chunkBytes >= FLUSH_BYTES) this.flush();
-    else this.scheduleFlush();
+    if (!this.#flushScheduled) this.#flushBy = performance.now() + FLUSH_MS;
+    if (writer.length + this.#chunkBytes >= FLUSH_BYTES || performance.now() >= this.#flushBy) {
+      this.flush();
+      this.#flushBy = performance.now() + FLUSH_MS;
+    } else this.scheduleFlush();
   }
 
   scheduleFlush(): void {
