@@ -282,7 +282,7 @@ class HubConnection {
 
   #confirm(seq: number): void {
     this.#confirmed.push(seq);
-    this.link.scheduleFlush();
+    this.link.scheduleLate();
   }
 
   #writeConfirms(): void {

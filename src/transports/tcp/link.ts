@@ -31,6 +31,8 @@ const SLAB_BYTES = 262_144;
 const FLUSH_BYTES = 65_536;
 /** Nor does a frame wait longer than this behind others that are dealt with in the same turn, milliseconds: the peer has work meanwhile. */
 const FLUSH_MS = 0.1;
+/** An answer to what was received is written within so many turns: then what has only to be confirmed needs no write of its own. */
+const LATE_TURNS = 3;
 /** Larger bodies are handed to the socket as they are, smaller ones are copied behind their header. */
 const COPY_BODY_BYTES = 16_384;
 /** Deliveries pause while more than this waits for the socket. */
@@ -61,6 +63,7 @@ export class Link {
   #chunkBytes = 0;
   #flushScheduled = false;
   #flushBy = 0;
+  #late = false;
   #wroteSinceBeat = false;
   #silentBeats = 0;
   #ending = false;
@@ -152,6 +155,17 @@ export class Link {
       if (this.#closed || this.#ending) return;
       this.#handlers.beforeFlush();
       this.flush();
+    });
+  }
+
+  /** Of what may ride with the next frames (confirms): leaves with them, or by itself a few turns of the event loop later. */
+  scheduleLate(turns = LATE_TURNS): void {
+    if (this.#flushScheduled || this.#late) return;
+    if (turns === 0) return this.scheduleFlush();
+    this.#late = true;
+    setImmediate(() => {
+      this.#late = false;
+      this.scheduleLate(turns - 1);
     });
   }
 
