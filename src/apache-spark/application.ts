@@ -11,6 +11,7 @@ import { FRAME, FrameWriter, type FrameReader } from './frames.ts';
 import type { LinkHandler, LinkPeer } from './link-server.ts';
 import { LatencyHistogram } from './metrics.ts';
 import { placeRound, readRound, SPARK_KIND, stageOfName } from './placement.ts';
+import { RunAhead } from './run-ahead.ts';
 
 /** What an application needs of a dispatcher; `LocalDispatcher.attach` gives it. */
 export interface SparkPort {
@@ -51,8 +52,11 @@ export interface SparkApplicationOptions {
 interface LiveTask {
   readonly executorId: string;
   readonly workerId: string;
+  readonly stageId: number;
   readonly since: number;
   started: boolean;
+  /** Taken away from its executor if it waits there. */
+  recallable: boolean;
 }
 
 interface MutableFigures {
@@ -64,6 +68,8 @@ interface MutableFigures {
 /** After the first executor, how long others may take before the context goes on. */
 const SETTLE_MS = 3000;
 const SWEEP_MS = 1000;
+/** A task that waits at an executor for so long is taken away from it, milliseconds. */
+const STUCK_MS = 1000;
 
 /**
  * DELIVERY: the agent keeps a task until Spark hears of it from its executor. What this side cannot deliver (no worker, no
@@ -80,6 +86,7 @@ export class SparkApplication implements DispatcherListener, LinkHandler {
   readonly #byWorker = new Map<string, MutableFigures>();
   readonly #latency = new LatencyHistogram();
   readonly #jobs = new Set<number>();
+  readonly #ahead = new RunAhead();
   /** Also those that are gone: ends of their tasks are told later. */
   readonly #external = new Set<string>();
   readonly #startedMs: number;
@@ -252,7 +259,9 @@ export class SparkApplication implements DispatcherListener, LinkHandler {
         continue;
       }
       this.#figures(executor.workerId).captured++;
-      this.#live.set(taskId, { executorId, workerId: executor.workerId, since, started: false });
+      const stage = stageOfName(name);
+      this.#ahead.captured(stage.stageId, payload.length);
+      this.#live.set(taskId, { executorId, workerId: executor.workerId, stageId: stage.stageId, since, started: false, recallable: this.#ahead.of(stage.stageId) > 0 });
       const preferredLocations = [executor.workerId];
       tasks.push({
         taskId,
@@ -260,7 +269,7 @@ export class SparkApplication implements DispatcherListener, LinkHandler {
         executorId,
         name,
         index,
-        ...stageOfName(name),
+        ...stage,
         kind: SPARK_KIND,
         commons: [],
         payload,
@@ -320,6 +329,10 @@ export class SparkApplication implements DispatcherListener, LinkHandler {
       case 'taskEnd':
         if (this.#external.has(event.executorId)) this.#counts.endedOutside++;
         else this.#counts.endedInside++;
+        this.#sayAhead(event.stageId, this.#ahead.ended(event));
+        break;
+      case 'stageCompleted':
+        this.#sayAhead(event.stageId, this.#ahead.completed(event.stageId));
         break;
       case 'applicationEnd':
         this.#finished = true;
@@ -327,6 +340,10 @@ export class SparkApplication implements DispatcherListener, LinkHandler {
       default:
     }
     this.#options.onEvent?.(this.id, event);
+  }
+
+  #sayAhead(stageId: number, ahead: number | undefined): void {
+    if (ahead !== undefined) this.#peer?.send(new FrameWriter(FRAME.ahead).u32(stageId).u32(ahead));
   }
 
   // What the dispatcher says
@@ -362,14 +379,22 @@ export class SparkApplication implements DispatcherListener, LinkHandler {
   }
 
   /**
-   * Tasks that nobody has heard of for too long: a broker that is away, a worker that hangs or is excluded. A worker that is
+   * Tasks that wait at an executor for long because one of their stage is not short after all: Spark offers them anew, wherever
+   * there is a core. And tasks that nobody has heard of for too long: a broker that is away, a worker that hangs or is excluded. A worker that is
    * full is only busy, and its tasks wait their turn.
    */
   #sweep(): void {
     const { clock, workers, deliverMs } = this.#options;
     const before = clock.now() - deliverMs;
+    const stuck = clock.now() - STUCK_MS;
     for (const [taskId, task] of this.#live) {
-      if (task.started || task.since > before) continue;
+      if (task.started) continue;
+      if (task.recallable && task.since <= stuck) {
+        task.recallable = false;
+        this.#sayAhead(task.stageId, this.#ahead.tooLong(task.stageId));
+        this.killTask(taskId, 'it waits behind a long task');
+      }
+      if (task.since > before) continue;
       const worker = workers.get(task.workerId);
       if (worker !== undefined && workers.started(task.workerId) >= worker.slots) continue;
       this.#fallBack([taskId]);

@@ -24,6 +24,7 @@ export const FRAME = {
   run: 41,
   refused: 42,
   offer: 43,
+  ahead: 44,
 } as const;
 
 export const LINK_MAGIC = 'SPXL';

@@ -12,12 +12,13 @@ export const SPARK_KIND = 'spark';
 
 /**
  * Keeps tasks of Spark on the worker that was chosen for them (`preferredLocations[0]`); all others are the inner selector's.
- * While that worker has no credit the task waits: its executor is where Spark has counted it.
+ * Spark counts the cores of executors itself, so its tasks neither need nor take the worker's credit.
  */
 export function pinSparkTasks(inner: HostSelector): HostSelector {
   return {
     ...inner,
     name: inner.name,
+    uncounted: [SPARK_KIND],
     select(task, hosts, view) {
       if (task.kind !== SPARK_KIND) return inner.select(task, hosts, view);
       const pinned = task.preferredLocations[0];

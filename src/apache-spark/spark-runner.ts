@@ -15,6 +15,7 @@ import { agentJar, executorCommand, executorMemory } from './executor-command.ts
 import { ExecutorProcess } from './executor-process.ts';
 import { startLinkServer, type LinkHandler, type LinkPeer, type LinkServer } from './link-server.ts';
 import { SPARK_KIND } from './placement.ts';
+import { MAX_AHEAD } from './run-ahead.ts';
 import { fittingVersion, versionsLabel, type SparkInstallation } from './versions.ts';
 
 export interface SparkRunnerOptions {
@@ -107,6 +108,11 @@ class Runner implements SparkRunner {
     this.label = versionsLabel(options.installations);
   }
 
+  get capacity(): number {
+    // Twice: what has ended there is said a little later.
+    return this.#options.slots * (1 + 2 * MAX_AHEAD);
+  }
+
   async open(): Promise<void> {
     this.#link = await startLinkServer({ host: '127.0.0.1', port: 0, logger: this.#logger, clock: this.#clock, accept: (peer) => this.#accept(peer) });
   }
@@ -114,18 +120,28 @@ class Runner implements SparkRunner {
   #accept(peer: LinkPeer): { welcome: Record<string, string>; handler: LinkHandler } {
     const { hello, remote } = peer;
     const executorId = hello.get('executorId') ?? '';
-    for (const { executor, token } of this.#entries.values()) {
+    for (const { executor, token, ask } of this.#entries.values()) {
       if (executor?.executorId !== executorId || token !== hello.get('token')) continue;
       executor.linked(peer);
-      return { welcome: { executor: executorId }, handler: executor };
+      const tasks = Math.max(1, Math.floor(this.#options.slots / (Number(ask.settings['spark.task.cpus']) || 1)));
+      return { welcome: { executor: executorId, tasks: String(tasks) }, handler: executor };
     }
     throw sparkErrors.LINK_REFUSED({ remote, reason: 'no executor of this worker shows that token' });
   }
 
-  /** At most `slots` at a time, whosever tasks they are: each application counts on all cores of its executor. */
+  /**
+   * At most `slots` at a time, whosever tasks they are: each application counts on all cores of its executor. An executor
+   * that has the worker to itself may have more wait, of which it runs as many as it has cores.
+   */
   run(task: TaskDescription): Promise<Uint8Array> {
-    if (this.#active < this.#options.slots) return this.#begin(task);
+    if (this.#waiting.size === 0 && this.#fits(task)) return this.#begin(task);
     return new Promise((resolve, reject) => this.#waiting.set(task, { resolve, reject }));
+  }
+
+  #fits({ executorId }: TaskDescription): boolean {
+    const { slots } = this.#options;
+    if (this.#active < slots) return true;
+    return this.#active < this.capacity && this.#byExecutor.get(executorId)?.tasks === this.#active;
   }
 
   async #begin(task: TaskDescription): Promise<Uint8Array> {
@@ -137,9 +153,9 @@ class Runner implements SparkRunner {
     } finally {
       this.#active--;
       for (const [next, { resolve, reject }] of this.#waiting) {
+        if (!this.#fits(next)) break;
         this.#waiting.delete(next);
         this.#begin(next).then(resolve, reject);
-        break;
       }
     }
   }

@@ -61,7 +61,7 @@ export class DispatcherState {
     const defaults = { maxLeases: positive('maxLeases', options.maxLeases ?? 4), retryBackoffMs: options.retryBackoffMs ?? 100 };
     const ledger = new TaskLedger(positive('fenceLimit', options.fenceLimit ?? 65_536), defaults, this.#base);
     const newOrder = options.newOrder ?? (() => fifoOrder<TaskEntry>());
-    const workers = new WorkerPool(() => newOrder(ledger));
+    const workers = new WorkerPool(() => newOrder(ledger), options.selector.uncounted);
     const effects = new Effects(workers);
     const health = options.health === false ? undefined : new HealthTracker(options.health ?? {}, workers, (note) => effects.push({ type: 'note', note }));
     this.#ledger = ledger;

@@ -96,6 +96,8 @@ export interface KindPool {
   readonly kind: string;
   /** What a worker must have beside the kind. */
   readonly placement: Placement | undefined;
+  /** Its tasks take credit of a worker. */
+  readonly counted: boolean;
   readonly order: TaskOrder<TaskEntry>;
   /** Workers that take new tasks. */
   readonly hosts: WorkerEntry[];
@@ -124,9 +126,11 @@ export class WorkerPool {
   /** Changes when a worker begins or ceases to accept. */
   version = 0;
   readonly #newOrder: () => TaskOrder<TaskEntry>;
+  readonly #uncounted: readonly string[];
 
-  constructor(newOrder: () => TaskOrder<TaskEntry>) {
+  constructor(newOrder: () => TaskOrder<TaskEntry>, uncounted: readonly string[] = []) {
     this.#newOrder = newOrder;
+    this.#uncounted = uncounted;
   }
 
   /** The pool of tasks of this kind that may run anywhere, or on the workers that `placement` admits. */
@@ -135,7 +139,7 @@ export class WorkerPool {
     let pool = this.pools.get(key);
     if (pool === undefined) {
       const hosts: WorkerEntry[] = [];
-      pool = { key, kind, placement, order: this.#newOrder(), hosts, ready: [], view: new PoolView(hosts) };
+      pool = { key, kind, placement, counted: !this.#uncounted.includes(kind), order: this.#newOrder(), hosts, ready: [], view: new PoolView(hosts) };
       this.pools.set(key, pool);
       for (const worker of this.live.values()) {
         if (!worker.registration.kinds.includes(kind) || !admits(placement, worker)) continue;
@@ -183,17 +187,19 @@ export class WorkerPool {
   grant(worker: WorkerEntry, entry: TaskEntry): void {
     worker.leases.add(entry);
     worker.outstanding++;
+    if (entry.pool?.counted === false) return;
     if (worker.accepting) this.credit--;
-    if (--worker.credit === 0) for (const pool of worker.pools) removeFrom(pool.ready, worker);
+    if (--worker.credit === 0) for (const pool of worker.pools) if (pool.counted) removeFrom(pool.ready, worker);
   }
 
   release(worker: WorkerEntry, entry: TaskEntry): void {
     if (!worker.leases.delete(entry)) return;
     worker.outstanding--;
+    if (entry.pool?.counted === false) return;
     worker.credit++;
     if (!worker.accepting) return;
     this.credit++;
-    if (worker.credit === 1) for (const pool of worker.pools) pool.ready.push(worker);
+    if (worker.credit === 1) for (const pool of worker.pools) if (pool.counted) pool.ready.push(worker);
   }
 
   /** Puts a worker into the lists, or takes it out, when that has changed. */
@@ -219,6 +225,6 @@ export class WorkerPool {
   #enter(pool: KindPool, worker: WorkerEntry): void {
     pool.view.version++;
     pool.hosts.push(worker);
-    if (worker.credit > 0) pool.ready.push(worker);
+    if (worker.credit > 0 || !pool.counted) pool.ready.push(worker);
   }
 }

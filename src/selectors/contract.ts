@@ -35,6 +35,8 @@ export interface HostSelector {
   readonly name: string;
   /** Most tasks a slot may be sent when this selector chooses; 1 binds a task to a worker only when a slot is free. @defaultValue the dispatcher's */
   readonly queueDepth?: number;
+  /** Kinds whose tasks take no credit: who submits them counts the cores of workers. @defaultValue none */
+  readonly uncounted?: readonly string[];
   /** One of `hosts` (never empty, all with credit), or undefined: leave the task waiting. */
   select(task: TaskDescription, hosts: readonly Host[], view: ClusterView): Host | undefined;
 }

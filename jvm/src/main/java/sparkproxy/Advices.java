@@ -51,11 +51,11 @@ public final class Advices {
     }
   }
 
-  /** Driver, {@code resourceOffers(offers, all)}: when Spark has filled its offers, the selector is asked, before anyone is told. */
+  /** Driver, {@code resourceOffers(offers, all)}: more is offered than is free; when Spark has filled it, the selector is asked, before anyone is told. */
   public static final class ResourceOffers {
     @Advice.OnMethodEnter(suppress = Throwable.class)
-    public static void enter() {
-      Wave.begin();
+    public static void enter(@Advice.This Object scheduler, @Advice.Argument(value = 0, typing = Typing.DYNAMIC) Object offers) {
+      Wave.begin(scheduler, offers);
     }
 
     @Advice.OnMethodExit(suppress = Throwable.class, onThrowable = Throwable.class)
@@ -96,11 +96,19 @@ public final class Advices {
     }
   }
 
-  /** Executor, {@code Executor.launchTask(backend, task)}: a task that came twice (relayed, and by Spark's own way) runs once. */
+  /** Executor, {@code Executor.launchTask(backend, task)}: a task that came twice (relayed, and Spark's own way) runs once, and when there is a core. */
   public static final class LaunchTask {
     @Advice.OnMethodEnter(suppress = Throwable.class, skipOn = Advice.OnNonDefaultValue.class)
-    public static boolean enter(@Advice.Argument(1) Object task) {
-      return ExecutorSide.isRepeated(task);
+    public static boolean enter(@Advice.Argument(1) Object task) throws java.io.IOException {
+      return ExecutorSide.isHeld(task);
+    }
+  }
+
+  /** Executor, {@code Executor.killTask(id, interrupt, reason)}: one that waits here begins, and ends at once as killed. */
+  public static final class KillTask {
+    @Advice.OnMethodExit(suppress = Throwable.class)
+    public static void exit(@Advice.Argument(0) long taskId) {
+      ExecutorSide.killed(taskId);
     }
   }
 }

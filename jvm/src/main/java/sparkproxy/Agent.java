@@ -27,6 +27,7 @@ public final class Agent {
       builder = weave(builder, EXECUTOR + "CoarseGrainedExecutorBackend", named("onStart"), Advices.OnStart.class);
       builder = weave(builder, EXECUTOR + "CoarseGrainedExecutorBackend", named("statusUpdate").and(takesArguments(3)), Advices.StatusUpdate.class);
       builder = weave(builder, EXECUTOR + "Executor", named("launchTask").and(takesArguments(2)), Advices.LaunchTask.class);
+      builder = weave(builder, EXECUTOR + "Executor", named("killTask").and(takesArguments(3)), Advices.KillTask.class);
     } else {
       ElementMatcher<MethodDescription> primary = isConstructor().and(takesArguments(1)).and(takesArgument(0, named("org.apache.spark.SparkConf")));
       builder = weave(builder, "org.apache.spark.SparkContext", primary, Advices.NewContext.class);

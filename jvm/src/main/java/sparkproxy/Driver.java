@@ -43,6 +43,8 @@ public final class Driver implements Link.Handler {
   private final CountDownLatch connected = new CountDownLatch(1);
   private final CountDownLatch go = new CountDownLatch(1);
   final Wave.Choices choices = new Wave.Choices();
+  /** By stage: how many of its tasks may wait at an executor for each of its cores. */
+  final Map<Integer, Integer> ahead = new ConcurrentHashMap<>();
   volatile boolean external;
 
   private Driver(SparkContext context, CoarseGrainedSchedulerBackend backend) {
@@ -207,7 +209,7 @@ public final class Driver implements Link.Handler {
     Driver driver = current;
     Captured task = driver == null ? null : driver.captured.remove(taskId);
     if (task == null) return;
-    driver.link.send(new Frame(Frame.EVENT).u32(3).string("started").string(taskId).string((System.nanoTime() - task.since) / 1000));
+    driver.link.sendSoon(new Frame(Frame.EVENT).u32(3).string("started").string(taskId).string((System.nanoTime() - task.since) / 1000));
   }
 
   /** Spark has told the executor itself; the dispatcher need not keep a task for it. */
@@ -262,6 +264,7 @@ public final class Driver implements Link.Handler {
     Log.warn("the link is down; tasks go Spark's own way (" + unconfirmed.size() + " of them had not arrived)");
     for (Long taskId : unconfirmed) fallBack(taskId);
     choices.abandon();
+    ahead.clear();
     go.countDown();
   }
 
@@ -282,6 +285,12 @@ public final class Driver implements Link.Handler {
         External one = externals.get(Frame.readString(body));
         if (one != null) one.offered = body.get() != 0;
         backend.reviveOffers();
+      }
+      case Frame.AHEAD -> {
+        int stage = body.getInt();
+        int tasks = body.getInt();
+        if (tasks > 0) ahead.put(stage, tasks);
+        else ahead.remove(stage);
       }
       case Frame.STOP -> {
         Log.info("the context is stopped from outside: " + Frame.readString(body));

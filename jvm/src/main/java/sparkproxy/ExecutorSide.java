@@ -1,5 +1,6 @@
 package sparkproxy;
 
+import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.nio.ByteBuffer;
 import java.util.*;
@@ -15,10 +16,18 @@ public final class ExecutorSide implements Link.Handler {
   private static final int MAX_EXIT_MS = 3000;
   private static volatile ExecutorSide current;
 
+  /** SENT to this executor's own endpoint, RUNNING, ENDED. */
+  private enum Phase { SENT, RUNNING, ENDED }
+
   private final RpcEndpointRef self;
   private final Link link;
-  /** Tasks that were launched here, and whether they have ended. */
-  private final LinkedHashMap<Long, Boolean> launched = new LinkedHashMap<>();
+  /** Tasks that were launched here, the oldest first. */
+  private final LinkedHashMap<Long, Phase> launched = new LinkedHashMap<>();
+  /** Tasks for which there is no core yet. */
+  private final LinkedHashMap<Long, ByteBuffer> waiting = new LinkedHashMap<>();
+  private int running;
+  /** How many run at once, as the worker says. */
+  private int most = Integer.MAX_VALUE;
 
   private ExecutorSide(RpcEndpointRef self) {
     this.self = self;
@@ -38,28 +47,67 @@ public final class ExecutorSide implements Link.Handler {
 
   public static void status(long taskId, Object state) {
     ExecutorSide side = current;
-    if (side == null) return;
     String text = String.valueOf(state);
-    if (!text.equals("RUNNING")) {
-      synchronized (side.launched) {
-        side.launched.replace(taskId, true);
-      }
+    if (side == null || text.equals("RUNNING")) return;
+    boolean idle;
+    synchronized (side.launched) {
+      Phase before = side.launched.replace(taskId, Phase.ENDED);
+      if (before != null && before != Phase.ENDED) side.running--;
+      side.next();
+      idle = side.waiting.isEmpty();
     }
-    side.tell(taskId, text);
+    side.tell(taskId, text, idle);
   }
 
-  private void tell(long taskId, String state) {
-    link.send(new Frame(Frame.STATUS).u64(taskId).string(state));
+  /** Nobody waits for a word of this while there is enough to do. */
+  private void tell(long taskId, String state, boolean now) {
+    Frame frame = new Frame(Frame.STATUS).u64(taskId).string(state);
+    if (now) link.send(frame);
+    else link.sendSoon(frame);
   }
 
-  public static boolean isRepeated(Object task) {
+  /** Begins what waits and has a core. */
+  private void next() {
+    while (running < most && !waiting.isEmpty()) begin(waiting.keySet().iterator().next());
+  }
+
+  private void begin(Long taskId) {
+    ByteBuffer task = waiting.remove(taskId);
+    if (task == null) return;
+    launches(taskId, Phase.SENT);
+    self.send(new CoarseGrainedClusterMessages.LaunchTask(new SerializableBuffer(task)));
+  }
+
+  private void launches(Long taskId, Phase phase) {
+    running++;
+    launched.put(taskId, phase);
+    Map.Entry<Long, Phase> oldest = launched.entrySet().iterator().next();
+    if (launched.size() > REMEMBERED && oldest.getValue() == Phase.ENDED) launched.remove(oldest.getKey());
+  }
+
+  /** True: it runs here already, or has its turn later. */
+  public static boolean isHeld(Object launch) throws IOException {
     ExecutorSide side = current;
     if (side == null) return false;
+    TaskDescription task = (TaskDescription) launch;
+    Long taskId = task.taskId();
     synchronized (side.launched) {
-      if (side.launched.putIfAbsent(((TaskDescription) task).taskId(), false) != null) return true;
-      if (side.launched.size() > REMEMBERED) side.launched.remove(side.launched.keySet().iterator().next());
+      if (side.launched.replace(taskId, Phase.SENT, Phase.RUNNING)) return false;
+      if (side.launched.containsKey(taskId) || side.waiting.containsKey(taskId)) return true;
+      // It came Spark's own way, perhaps from a queue that the link took along.
+      if (side.running < side.most) side.launches(taskId, Phase.RUNNING);
+      else side.waiting.put(taskId, TaskDescription.encode(task));
+      return side.waiting.containsKey(taskId);
     }
-    return false;
+  }
+
+  /** Spark has marked it as killed: it ends as it begins. */
+  public static void killed(long taskId) {
+    ExecutorSide side = current;
+    if (side == null) return;
+    synchronized (side.launched) {
+      side.begin(taskId);
+    }
   }
 
   @Override
@@ -73,7 +121,9 @@ public final class ExecutorSide implements Link.Handler {
 
   @Override
   public void up(Map<String, String> welcome) {
-    Log.debug("linked to the worker");
+    synchronized (launched) {
+      most = Math.max(1, Integer.parseInt(welcome.get("tasks")));
+    }
   }
 
   @Override
@@ -82,13 +132,13 @@ public final class ExecutorSide implements Link.Handler {
       for (int left = body.getInt(); left > 0; left--) {
         ByteBuffer task = ByteBuffer.wrap(Frame.readBlob(body));
         long taskId = task.getLong(0);
-        Boolean ended;
         synchronized (launched) {
-          ended = launched.get(taskId);
+          Phase before = launched.get(taskId);
+          // It came Spark's own way before: if it has ended, nobody will say so again.
+          if (before == Phase.ENDED) tell(taskId, "LOST", true);
+          else if (before == null) waiting.put(taskId, task);
+          next();
         }
-        // It came Spark's own way before: if it has ended, nobody will say so again.
-        if (ended == null) self.send(new CoarseGrainedClusterMessages.LaunchTask(new SerializableBuffer(task)));
-        else if (ended) tell(taskId, "LOST");
       }
     } else if (type == Frame.STOP) {
       exit("asked to by its worker", 0);

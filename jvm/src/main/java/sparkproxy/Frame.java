@@ -1,6 +1,5 @@
 package sparkproxy;
 
-import java.io.ByteArrayOutputStream;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.util.LinkedHashMap;
@@ -12,25 +11,32 @@ final class Frame {
   static final int HELLO = 1, EXECUTOR = 2, TASKS = 3, KILL = 4, CHOOSE = 5, EVENT = 6, STATUS = 7, PONG = 8;
   // From it.
   static final int CHALLENGE = 32, WELCOME = 33, MODE = 34, GO = 35, CHOICE = 36, FALLBACK = 37, STOP = 38, PING = 39;
-  static final int KILL_TASK = 40, RUN = 41, OFFER = 43;
+  static final int KILL_TASK = 40, RUN = 41, OFFER = 43, AHEAD = 44;
 
-  private final ByteArrayOutputStream bytes = new ByteArrayOutputStream(256);
+  private ByteBuffer bytes = ByteBuffer.allocate(256);
 
   Frame(int type) {
     u8(type);
   }
 
+  private ByteBuffer room(int more) {
+    if (bytes.remaining() < more) bytes = ByteBuffer.allocate(Math.max(bytes.capacity() * 2, bytes.position() + more)).put(bytes.flip());
+    return bytes;
+  }
+
   Frame u8(int value) {
-    bytes.write(value);
+    room(1).put((byte) value);
     return this;
   }
 
   Frame u32(int value) {
-    return raw(ByteBuffer.allocate(4).putInt(value).array());
+    room(4).putInt(value);
+    return this;
   }
 
   Frame u64(long value) {
-    return u32((int) (value >>> 32)).u32((int) value);
+    room(8).putLong(value);
+    return this;
   }
 
   Frame string(Object value) {
@@ -38,9 +44,7 @@ final class Frame {
   }
 
   Frame blob(ByteBuffer value) {
-    byte[] content = new byte[value.remaining()];
-    value.duplicate().get(content);
-    return u32(content.length).raw(content);
+    return u32(value.remaining()).raw(value);
   }
 
   Frame map(Map<String, String> map) {
@@ -49,13 +53,14 @@ final class Frame {
     return this;
   }
 
-  Frame raw(byte[] value) {
-    bytes.write(value, 0, value.length);
+  Frame raw(ByteBuffer value) {
+    room(value.remaining()).put(value.duplicate());
     return this;
   }
 
-  byte[] toBytes() {
-    return bytes.toByteArray();
+  /** What has been written; the frame is not used any more. */
+  ByteBuffer body() {
+    return bytes.flip();
   }
 
   static String readString(ByteBuffer in) {

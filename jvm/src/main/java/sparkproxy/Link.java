@@ -37,14 +37,19 @@ final class Link {
   /** The other side pings every 2 s. */
   private static final int SILENCE_MS = 10_000;
   private static final int RETRY_MS = 500;
+  /** So long may wait what nobody waits for. */
+  private static final int SOON_MS = 10;
 
   private final Supplier<InetSocketAddress> address;
   private final Handler handler;
   private final Supplier<byte[]> keys;
   private byte[] key;
   private final boolean reconnect;
-  private final ArrayDeque<byte[]> queue = new ArrayDeque<>();
+  private List<ByteBuffer> queue = new ArrayList<>();
+  private final Object lock = new Object();
   private long waiting;
+  private boolean urgent;
+  private boolean writing;
   private volatile Socket socket;
   private volatile boolean up;
   private volatile boolean closed;
@@ -68,17 +73,28 @@ final class Link {
 
   /** False: the link is down and the frame was not taken. */
   boolean send(Frame frame) {
-    byte[] bytes = frame.toBytes();
-    synchronized (queue) {
+    return add(frame, true);
+  }
+
+  /** As {@link #send}, for what may wait a moment, so that many leave in one write. */
+  boolean sendSoon(Frame frame) {
+    return add(frame, false);
+  }
+
+  private boolean add(Frame frame, boolean now) {
+    ByteBuffer body = frame.body();
+    synchronized (lock) {
       if (!up) return false;
-      if (waiting + bytes.length > MAX_WAITING) {
+      if (waiting + body.remaining() > MAX_WAITING) {
         Log.warn("the dispatcher does not read; the link is closed");
         closeSocket();
         return false;
       }
-      queue.add(bytes);
-      waiting += bytes.length;
-      queue.notify();
+      queue.add(body);
+      waiting += body.remaining();
+      boolean wake = queue.size() == 1 || now && !urgent;
+      urgent |= now;
+      if (wake) lock.notifyAll();
     }
     return true;
   }
@@ -86,11 +102,13 @@ final class Link {
   /** Writes what waits (a little while), then closes for good. */
   void close() {
     long until = System.nanoTime() + 1_000_000_000L;
-    synchronized (queue) {
+    synchronized (lock) {
       closed = true;
-      while (up && !queue.isEmpty() && System.nanoTime() < until) {
+      urgent = true;
+      lock.notifyAll();
+      while (up && (writing || !queue.isEmpty()) && System.nanoTime() < until) {
         try {
-          queue.wait(20);
+          lock.wait(20);
         } catch (InterruptedException e) {
           Thread.currentThread().interrupt();
           break;
@@ -163,11 +181,11 @@ final class Link {
       Map<String, String> hello = handler.hello();
       String secret = hello.remove("authSecret");
       if (secret != null && keyed) hello.put("sealed.authSecret", seal(secret, theirs, ours));
-      write(out, new Frame(Frame.HELLO).raw(ours).map(hello).toBytes(), outgoing);
+      write(out, new Frame(Frame.HELLO).raw(ByteBuffer.wrap(ours)).map(hello).body(), outgoing);
       out.flush();
       ByteBuffer welcome = read(in, incoming);
       if (welcome.get() != Frame.WELCOME) throw new IOException("it refused: " + Frame.readString(welcome));
-      synchronized (queue) {
+      synchronized (lock) {
         queue.clear();
         waiting = 0;
         up = true;
@@ -180,13 +198,13 @@ final class Link {
       while (true) {
         ByteBuffer body = read(in, incoming);
         int type = body.get();
-        if (type == Frame.PING) send(new Frame(Frame.PONG));
+        if (type == Frame.PING) sendSoon(new Frame(Frame.PONG));
         else handler.received(type, body);
       }
     } finally {
-      synchronized (queue) {
+      synchronized (lock) {
         up = false;
-        queue.notifyAll();
+        lock.notifyAll();
       }
       if (told && reconnect) handler.down();
     }
@@ -194,38 +212,38 @@ final class Link {
 
   private void writeAll(DataOutputStream out, Signer signer, Socket open) {
     try {
-      while (true) {
-        byte[] next;
-        synchronized (queue) {
-          next = queue.poll();
-          if (next == null) {
-            queue.notifyAll();
-          } else {
-            waiting -= next.length;
-          }
-        }
-        if (next != null) {
-          write(out, next, signer);
-          continue;
-        }
+      for (List<ByteBuffer> batch = take(open); batch != null; batch = take(open)) {
+        for (ByteBuffer body : batch) write(out, body, signer);
         out.flush();
-        synchronized (queue) {
-          while (queue.isEmpty() && up && socket == open) queue.wait(1000);
-          if (!up || socket != open) return;
-        }
       }
-    } catch (IOException | GeneralSecurityException e) {
+    } catch (IOException | GeneralSecurityException | InterruptedException e) {
       Log.debug("writing: " + e);
-      closeSocket();
-    } catch (InterruptedException e) {
       closeSocket();
     }
   }
 
-  private static void write(DataOutputStream out, byte[] body, Signer signer) throws IOException, GeneralSecurityException {
-    out.writeInt(body.length + (signer == null ? 0 : MAC_BYTES));
-    out.write(body);
-    if (signer != null) out.write(signer.sign(body, 0, body.length));
+  /** All that waits, as soon as somebody waits for some of it. Null: the connection is gone. */
+  private List<ByteBuffer> take(Socket open) throws InterruptedException {
+    synchronized (lock) {
+      writing = false;
+      if (closed) lock.notifyAll();
+      while (queue.isEmpty() && up && socket == open) lock.wait();
+      long until = System.nanoTime() + SOON_MS * 1_000_000L;
+      for (long left = SOON_MS; !urgent && left > 0 && up && socket == open; left = (until - System.nanoTime()) / 1_000_000) lock.wait(left);
+      if (!up || socket != open) return null;
+      List<ByteBuffer> batch = queue;
+      queue = new ArrayList<>();
+      waiting = 0;
+      urgent = false;
+      writing = true;
+      return batch;
+    }
+  }
+
+  private static void write(DataOutputStream out, ByteBuffer body, Signer signer) throws IOException, GeneralSecurityException {
+    out.writeInt(body.remaining() + (signer == null ? 0 : MAC_BYTES));
+    out.write(body.array(), 0, body.limit());
+    if (signer != null) out.write(signer.sign(body.array(), 0, body.limit()));
   }
 
   private static ByteBuffer read(DataInputStream in, Signer signer) throws IOException, GeneralSecurityException {

@@ -43,7 +43,9 @@ final class Listener extends SparkFirehoseListener {
       String text = wordOf(event, words[i]);
       frame.string(text.length() > MAX_TEXT ? text.substring(0, MAX_TEXT) : text);
     }
-    driver.link.send(frame);
+    // What begins and ends jobs is acted upon; of tasks there are many.
+    if (words[0].startsWith("task")) driver.link.sendSoon(frame);
+    else driver.link.send(frame);
     if (event instanceof SparkListenerExecutorRemoved gone) driver.detached(gone.executorId(), gone.reason());
     else if (event instanceof SparkListenerApplicationEnd) driver.ended();
   }

@@ -72,6 +72,11 @@ final class Reflect {
     return number instanceof Number n ? n.intValue() : Integer.parseInt(String.valueOf(number).replaceAll("\\..*", ""));
   }
 
+  /** That number in the type of a field of Spark's. */
+  static Object like(Class<?> type, int number) {
+    return type == int.class ? (Object) number : scala.math.BigDecimal.valueOf(number);
+  }
+
   /** {@code totalCores} or {@code freeCores} of an executor; 0: this version has it not. */
   static int cores(Object executor, String which) {
     try {

@@ -16,33 +16,72 @@ public final class Wave {
 
   private record Candidate(External executor, int free) {}
 
-  private static final ThreadLocal<List<Started>> ROUND = new ThreadLocal<>();
+  /** How many tasks beyond its free cores each core was offered, and what is told when places are final. */
+  private record Round(int ahead, List<Started> started) {}
+
+  private static final ThreadLocal<Round> ROUND = new ThreadLocal<>();
   private static final int ANSWER_MS = 250;
 
   private Wave() {}
 
-  public static void begin() {
+  public static void begin(Object scheduler, Object offers) {
     Driver driver = Driver.current();
-    if (driver == null || !driver.external || !driver.link.isUp() || driver.externals.size() < 2) return;
+    if (driver == null || driver.externals.isEmpty()) return;
+    int ahead = 0;
+    try {
+      ahead = widen(driver, (TaskSchedulerImpl) scheduler, offers);
+    } catch (ReflectiveOperationException | RuntimeException e) {
+      Log.debug("no tasks ahead: " + e);
+    }
+    if (!driver.external || !driver.link.isUp() || driver.externals.size() < 2) return;
     if (driver.context.getConf().getBoolean("spark.excludeOnFailure.enabled", false)) return;
-    ROUND.set(new ArrayList<>());
+    ROUND.set(new Round(ahead, new ArrayList<>()));
+  }
+
+  /**
+   * While all that could be launched is of stages that the dispatcher calls short, executors are offered more than they have
+   * cores for: they need not wait for their next task, and tasks travel together, as many as half of what may wait.
+   */
+  private static int widen(Driver driver, TaskSchedulerImpl scheduler, Object offers) throws ReflectiveOperationException {
+    int ahead = driver.external && driver.link.isUp() && !driver.ahead.isEmpty() ? ahead(driver, scheduler) : 0;
+    Field cores = Reflect.field(WorkerOffer.class, "cores");
+    for (Object offer : Reflect.each(offers)) {
+      External one = driver.externals.get(((WorkerOffer) offer).executorId());
+      if (one == null) continue;
+      int more = ahead * Reflect.cores(one.data, "totalCores");
+      int room = Reflect.intOf(cores.get(offer)) + more;
+      if (more > 0 || room < 0) cores.set(offer, Reflect.like(cores.getType(), room * 2 < more ? 0 : Math.max(0, room)));
+    }
+    return ahead;
+  }
+
+  private static int ahead(Driver driver, TaskSchedulerImpl scheduler) throws ReflectiveOperationException {
+    int least = Integer.MAX_VALUE;
+    for (Object one : Reflect.each(scheduler.rootPool().getSortedTaskSetQueue())) {
+      TaskSetManager set = (TaskSetManager) one;
+      if (set.isZombie()) continue;
+      // A barrier stage needs all its tasks to run at once, and other resources are not to be had twice.
+      if (set.taskSet().resourceProfileId() != 0 || (boolean) Reflect.call(set, "isBarrier")) return 0;
+      least = Math.min(least, driver.ahead.getOrDefault(set.stageId(), 0));
+    }
+    return least == Integer.MAX_VALUE ? 0 : least;
   }
 
   public static boolean postpone(Object dag, Object task, Object info) {
-    List<Started> round = ROUND.get();
-    return round != null && round.add(new Started(dag, task, info));
+    Round round = ROUND.get();
+    return round != null && round.started.add(new Started(dag, task, info));
   }
 
   public static void end(Object scheduler, Object tasks) {
-    List<Started> round = ROUND.get();
+    Round round = ROUND.get();
     ROUND.remove();
     if (round == null) return;
     try {
-      if (tasks != null && !round.isEmpty()) place(Driver.current(), (TaskSchedulerImpl) scheduler, tasks);
+      if (tasks != null && !round.started.isEmpty()) place(Driver.current(), (TaskSchedulerImpl) scheduler, tasks, round.ahead);
     } catch (ReflectiveOperationException | RuntimeException e) {
       Log.warn("this round stays as Spark placed it: " + e);
     } finally {
-      for (Started one : round) {
+      for (Started one : round.started) {
         try {
           Reflect.call(one.dag, "taskStarted", one.task, one.info);
         } catch (ReflectiveOperationException e) {
@@ -52,12 +91,12 @@ public final class Wave {
     }
   }
 
-  private static void place(Driver driver, TaskSchedulerImpl scheduler, Object tasks) throws ReflectiveOperationException {
+  private static void place(Driver driver, TaskSchedulerImpl scheduler, Object tasks, int ahead) throws ReflectiveOperationException {
     if (driver == null) return;
     Object running = Reflect.call(scheduler, "executorIdToRunningTaskIds");
     List<Candidate> candidates = new ArrayList<>();
     for (External one : driver.externals.values()) {
-      int free = one.isLaunched() ? Reflect.cores(one.data, "freeCores") : 0;
+      int free = one.isLaunched() ? Reflect.cores(one.data, "freeCores") + ahead * Reflect.cores(one.data, "totalCores") : 0;
       if (free > 0 && (boolean) Reflect.call(driver.backend, "isExecutorActive", one.executorId) && Reflect.lookup(running, one.executorId) != null) candidates.add(new Candidate(one, free));
     }
     if (candidates.size() < 2) return;
@@ -84,8 +123,7 @@ public final class Wave {
     if (asked.isEmpty()) return;
     frame.u32(driver.choices.next()).u32(candidates.size());
     for (Candidate one : candidates) frame.string(one.executor.executorId).u32(one.free);
-    byte[] listed = list.toBytes();
-    frame.u32(asked.size()).raw(Arrays.copyOfRange(listed, 1, listed.length));
+    frame.u32(asked.size()).raw(list.body().position(1));
     int[] places = driver.choices.ask(driver, frame, asked.size());
     if (places == null) return;
     for (int i = 0; i < places.length; i++) {
