@@ -8,6 +8,7 @@ import {
   type SparkEvent,
 } from '../../src/apache-spark/index.ts';
 import { FRAME, FrameWriter } from '../../src/apache-spark/frames.ts';
+import { MAX_AHEAD } from '../../src/apache-spark/run-ahead.ts';
 import { readSparkLabels } from '../../src/apache-spark/announcement.ts';
 import { openForWorker, sealForWorkers } from '../../src/apache-spark/secret.ts';
 import { newKeyLine, parseKeyRing } from '../../src/security/index.ts';
@@ -203,6 +204,30 @@ describe('the agent link of a dispatcher', () => {
     driver.send(event('started', 1, 10));
     // One of two cores is known to work: task 2 hangs on its way.
     expect(await fallen(driver)).toEqual([2]);
+  });
+
+  test('tasks of a short stage are wanted ahead; one that waits for long is taken back, and no more are wanted', async () => {
+    const { addWorker, agent } = await cluster();
+    const worker = await addWorker('w1');
+    const driver = await agent();
+    driver.send(attach('900001', 'w1'));
+    driver.send(tasks([1, '900001'], [2, '900001'], [3, '900001'], [4, '900001']));
+    const ended = (taskId: number): FrameWriter => event('taskEnd', taskId, 0, 0, taskId, 0, '900001', 'h', 'SUCCESS', 3, 1, 99, 'Success');
+    for (const taskId of [1, 2, 3, 4]) driver.send(ended(taskId));
+    const ahead = await driver.next(FRAME.ahead);
+    expect([ahead.i32(), ahead.i32()]).toEqual([0, MAX_AHEAD]);
+    // More than the worker has credit for.
+    driver.send(tasks(...Array.from({ length: 12 }, (_, i) => [5 + i, '900001'] as const)));
+    for (let taskId = 1; taskId < 16; taskId++) {
+      driver.send(event('started', taskId, 10));
+      await until(() => worker.runner.given.length >= taskId, 'the tasks did not arrive');
+      worker.runner.finish(taskId);
+    }
+    const kill = await driver.next(FRAME.killTask);
+    expect([kill.u64(), kill.u8(), kill.string()]).toEqual([16, 1, 'it waits behind a long task']);
+    const none = await driver.next(FRAME.ahead);
+    expect([none.i32(), none.i32()]).toEqual([0, 0]);
+    expect(driver.heard.filter(({ type }) => type === FRAME.killTask)).toEqual([]);
   });
 
   test('a round of offers is answered by the selector', async () => {

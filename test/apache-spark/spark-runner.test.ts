@@ -140,22 +140,41 @@ describe('a worker with Apache Spark', () => {
 
   test('runs no more tasks at a time than it has slots, whosever they are', async () => {
     const one = await start({ slots: 1 });
-    one.applicationEvent(joined(ask('app-1'), 1));
-    const id = one.executors()[0]?.executorId as string;
+    for (const name of ['app-1', 'app-2']) one.applicationEvent(joined(ask(name), 1));
+    const [id, other] = one.executors().map(({ executorId }) => executorId) as [string, string];
     await runSoon(one, 1, () => id);
+    await runSoon(one, 3, () => other);
     const held = one.run(task(77, id));
     const order: number[] = [];
-    const waiting = one.run(task(2, id)).then(() => order.push(2));
+    const waiting = one.run(task(2, other)).then(() => order.push(2));
+    // Not ahead of what waits for another application.
     const dropped = task(4, id);
     const refused = one.run(dropped);
     one.kill(dropped, 'no more');
     await expect(refused).rejects.toThrow(/ended as KILLED/);
     expect(order).toEqual([]);
-    expect(one.executors()[0]?.tasks).toBe(1);
+    expect(one.executors().map(({ tasks }) => tasks)).toEqual([1, 0]);
     writeFileSync(join(directory, 'release'), '');
     await held;
     await waiting;
     expect(order).toEqual([2]);
+  });
+
+  test('an executor that has the worker to itself is given more, up to a limit, and told how many of them to run at once', async () => {
+    const one = await start({ slots: 4 });
+    one.applicationEvent(joined(ask('app-1', { settings: { 'spark.executor.memory': '600m', 'spark.task.cpus': '2' } }), 1));
+    const id = one.executors()[0]?.executorId as string;
+    await runSoon(one, 1, () => id);
+    const held = Array.from({ length: 4 }, (_, i) => one.run(task(1000 + i, id)));
+    expect(one.executors()[0]?.tasks).toBe(4);
+    const more = Array.from({ length: 200 }, (_, i) => one.run(task(2000 + i, id)));
+    const given = one.executors()[0]?.tasks as number;
+    expect(given).toBeGreaterThan(16);
+    expect(given).toBeLessThanOrEqual(one.capacity as number);
+    expect(readFileSync(join(directory, 'work', `app-1-${id}`, 'most'), 'utf8')).toBe('2');
+    writeFileSync(join(directory, 'release'), '');
+    await Promise.all([...held, ...more]);
+    expect(one.executors()[0]?.tasks).toBe(0);
   });
 
   test('stops an executor whose application idles, and starts one again with its next job', async () => {

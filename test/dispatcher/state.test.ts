@@ -41,6 +41,23 @@ describe('leasing', () => {
     expect(sent(m.status('both', 1, 1, 'FINISHED'))).toEqual(['both:11@1']);
   });
 
+  test('tasks of a kind that is not counted need no credit and take none', () => {
+    const m = machine({ queueDepth: 1, selector: { name: 'FIRST', uncounted: ['spark'], select: (_task, hosts) => hosts[0] } });
+    m.join('both', { kinds: ['js', 'spark'] });
+    expect(sent(m.submit(tasks(2)))).toEqual(['both:0@1']);
+    expect(sent(m.submit(tasks(3, { kind: 'spark' }, 10)))).toEqual(['both:10@1', 'both:11@1', 'both:12@1']);
+    expect(m.state.capacity()).toMatchObject({ slots: 1, credit: 0 });
+    expect(sent(m.status('both', 10, 1, 'FINISHED'))).toEqual([]);
+    expect(sent(m.status('both', 0, 1, 'FINISHED'))).toEqual(['both:1@1']);
+    expect(m.state.stats().workers[0]).toMatchObject({ outstanding: 3 });
+    m.status('both', 1, 1, 'FINISHED');
+    expect(m.state.capacity()).toMatchObject({ slots: 1, credit: 1 });
+    // Nor is it given back what it did not take when the worker is lost.
+    m.leave('both');
+    m.join('both', { kinds: ['js', 'spark'] });
+    expect(m.state.capacity()).toMatchObject({ slots: 1, credit: 1 });
+  });
+
   test('a selector may leave a task waiting without holding up the ones behind it', () => {
     let open = false;
     const m = machine({ selector: { name: 'PICKY', select: (t, hosts) => (t.taskId === 0 && !open ? undefined : hosts[0]) } });

@@ -191,6 +191,9 @@ export interface TaskRecord {
   readonly executor: string;
   readonly host: string;
   readonly ok: boolean;
+  /** Milliseconds since the epoch, as the driver has them. */
+  readonly launched: number;
+  readonly finished: number;
 }
 
 export interface EventLog {
@@ -206,7 +209,16 @@ interface LoggedEvent {
   readonly Event: string;
   readonly 'Stage ID'?: number;
   readonly 'Executor ID'?: string;
-  readonly 'Task Info'?: { 'Task ID': number; Attempt: number; 'Executor ID': string; Host: string; Failed: boolean; Killed: boolean };
+  readonly 'Task Info'?: {
+    'Task ID': number;
+    Attempt: number;
+    'Executor ID': string;
+    Host: string;
+    Failed: boolean;
+    Killed: boolean;
+    'Launch Time': number;
+    'Finish Time': number;
+  };
   readonly 'Executor Info'?: { Host: string; 'Total Cores': number; Attributes?: Record<string, string> };
   readonly 'Stage Info'?: { 'Stage ID': number; 'Stage Attempt ID': number };
 }
@@ -238,6 +250,8 @@ export function readEventLog(directory: string): EventLog {
           executor: task['Executor ID'],
           host: task.Host,
           ok: !task.Failed && !task.Killed,
+          launched: task['Launch Time'],
+          finished: task['Finish Time'],
         });
       } else if (stage !== undefined) stages.push(`${stage['Stage ID']}.${stage['Stage Attempt ID']}`);
       else if (executor !== undefined && id !== undefined)

@@ -5,10 +5,10 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { sharedRabbitmq } from '../../support/rabbitmq.ts';
 import { startRedis } from '../../support/redis.ts';
 import { describeWith } from '../../support/requires.ts';
-import { AGENT_JAR, CORPUS, insideTasks, sparkHome, startStandalone, submitApplication, type SparkCluster } from '../../support/spark.ts';
+import { AGENT_JAR, CORPUS, insideTasks, sparkHome, startStandalone, submitApplication, type EventLog, type SparkCluster } from '../../support/spark.ts';
 import { startOutside, type OutsideOptions } from '../../support/spark-outside.ts';
 
-const NAMES = ['joins', 'sorts', 'caching', 'skew', 'failures', 'shared', 'udfs', 'results', 'cancel', 'queries'];
+const NAMES = ['joins', 'sorts', 'caching', 'skew', 'failures', 'shared', 'udfs', 'results', 'cancel', 'queries', 'ahead'];
 /** `npm run test:spark` runs all applications in every way; the default run a few in each. */
 const full = process.env['SPARK_SUITE'] === 'full';
 const MINUTES = 60_000;
@@ -32,7 +32,7 @@ describeWith(['java', 'maven', 'python', 'spark'], 'unmodified applications', ()
   afterAll(() => cluster.stop());
 
   /** All results are those of Apache Spark alone, and Spark's own record names no executor of its own. */
-  async function runsOutside(names: readonly string[], options: OutsideOptions): Promise<void> {
+  async function runsOutside(names: readonly string[], options: OutsideOptions): Promise<EventLog> {
     const outside = await startOutside(options);
     try {
       const { results, log } = await submitApplication({ master: cluster.master, conf: outside.conf, application: application(names) }).result();
@@ -42,6 +42,7 @@ describeWith(['java', 'maven', 'python', 'spark'], 'unmodified applications', ()
       const [known] = await outside.applications();
       expect(known?.figures).toMatchObject({ endedInside: 0, endedOutside: log.tasks.length });
       expect(known?.figures.workers.map(({ captured }) => captured).reduce((a, b) => a + b, 0)).toBe(known?.figures.captured);
+      return log;
     } finally {
       await outside.stop();
     }
@@ -57,9 +58,17 @@ describeWith(['java', 'maven', 'python', 'spark'], 'unmodified applications', ()
     LIMIT,
   );
 
-  test('give the same results outside, over tcp', async () => runsOutside(full ? NAMES : ['failures', 'shared', 'udfs'], {}), LIMIT);
+  test(
+    'give the same results outside, over tcp, short tasks being launched ahead',
+    async () => {
+      const { tasks } = await runsOutside(full ? NAMES : ['failures', 'shared', 'udfs', 'ahead'], {});
+      const launchedAt = (time: number): number => tasks.filter(({ launched, finished }) => launched <= time && time < finished).length;
+      expect(Math.max(...tasks.map(({ launched }) => launchedAt(launched)))).toBeGreaterThan(5);
+    },
+    LIMIT,
+  );
 
-  test.skipIf(!full)('give the same results on two workers', async () => runsOutside(NAMES, { workers: 2, slots: 1 }), LIMIT);
+  test.skipIf(!full)('give the same results on two workers', async () => void (await runsOutside(NAMES, { workers: 2, slots: 1 })), LIMIT);
 
   describeWith(['redis'], 'over Redis', () => {
     test(
@@ -77,7 +86,7 @@ describeWith(['java', 'maven', 'python', 'spark'], 'unmodified applications', ()
   });
 
   describeWith(['rabbitmq'], 'over RabbitMQ', () => {
-    test('give the same results', async () => runsOutside(full ? NAMES : ['shared'], { url: await sharedRabbitmq() }), LIMIT);
+    test('give the same results', async () => void (await runsOutside(full ? NAMES : ['shared'], { url: await sharedRabbitmq() })), LIMIT);
   });
 
   test(
