@@ -261,7 +261,14 @@ export class SparkApplication implements DispatcherListener, LinkHandler {
       this.#figures(executor.workerId).captured++;
       const stage = stageOfName(name);
       this.#ahead.captured(stage.stageId, payload.length);
-      this.#live.set(taskId, { executorId, workerId: executor.workerId, stageId: stage.stageId, since, started: false, recallable: this.#ahead.of(stage.stageId) > 0 });
+      this.#live.set(taskId, {
+        executorId,
+        workerId: executor.workerId,
+        stageId: stage.stageId,
+        since,
+        started: false,
+        recallable: this.#ahead.of(stage.stageId) > 0,
+      });
       const preferredLocations = [executor.workerId];
       tasks.push({
         taskId,
