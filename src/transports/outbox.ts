@@ -39,6 +39,8 @@ export interface OutboxOptions {
   /** Larger frames travel alone. */
   readonly inlineBytes: number;
   readonly stallMs: number;
+  /** Calls of a queue under way at a time: few where a call is dear and frames had better wait for the next, many where it is not. */
+  readonly maxCalls: number;
   readonly keepAlive: KeepAlive;
   readonly clock: Clock;
   readonly random: Random;
@@ -50,6 +52,8 @@ interface Lane {
   frames: Deque<Outgoing>;
   base: number;
   next: number;
+  /** Of those in flight. */
+  bytes: number;
   calls: number;
   /** A frame that travels alone is under way. */
   alone: boolean;
@@ -65,7 +69,9 @@ interface Lane {
 
 const MAX_BATCH_FRAMES = 64;
 const MAX_BATCH_BYTES = 1_048_576;
-const MAX_CALLS = 4;
+/** Frames and bytes of a lane on their way and not answered for: what is pushed again at most after a lost connection. */
+const MAX_UNANSWERED_FRAMES = 256;
+const MAX_UNANSWERED_BYTES = 4_194_304;
 const POLL_MS = 20;
 const MAX_POLL_MS = 1000;
 
@@ -100,6 +106,7 @@ export class Outbox {
           frames: new Deque(),
           base,
           next: base,
+          bytes: 0,
           calls: 0,
           alone: false,
           rewind: false,
@@ -157,7 +164,7 @@ export class Outbox {
     lane.retry?.cancel();
     lane.retry = undefined;
     lane.next = lane.base;
-    lane.calls = 0;
+    lane.bytes = lane.calls = 0;
     lane.alone = lane.rewind = lane.full = lane.dropping = false;
     lane.stalledSince = undefined;
   }
@@ -186,7 +193,7 @@ export class Outbox {
   }
 
   #pump(lane: Lane): void {
-    while (this.#open && lane.calls < MAX_CALLS && !lane.alone && !lane.rewind && lane.retry === undefined) {
+    while (this.#open && this.#mayCall(lane)) {
       const frames: Outgoing[] = [];
       let bytes = 0;
       for (let i = lane.next - lane.base; i < lane.frames.size && frames.length < MAX_BATCH_FRAMES; i++) {
@@ -204,6 +211,7 @@ export class Outbox {
       if (frames.length === 0) return;
       const batch = { queue: lane.queue, base: lane.base, first: lane.next, frames };
       lane.next += frames.length;
+      lane.bytes += bytes;
       lane.calls++;
       const generation = this.#generation;
       this.#options.push(batch).then(
@@ -216,8 +224,14 @@ export class Outbox {
     }
   }
 
+  #mayCall(lane: Lane): boolean {
+    if (lane.alone || lane.rewind || lane.retry !== undefined || lane.calls >= this.#options.maxCalls) return false;
+    return lane.next - lane.base < MAX_UNANSWERED_FRAMES && lane.bytes < MAX_UNANSWERED_BYTES;
+  }
+
   #answered(lane: Lane, batch: Batch, { accepted, full = false, stalled, refused }: BatchResult): void {
     lane.calls--;
+    for (const { bytes } of batch.frames) lane.bytes -= bytes;
     lane.alone = false;
     // Answers come in the order of the calls; behind one that was not taken whole, nothing was taken.
     if (!lane.rewind) {

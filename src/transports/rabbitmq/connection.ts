@@ -8,6 +8,11 @@ import { isTlsError, tlsConnectOptions } from '../tls.ts';
 
 /** A goodbye may take this long, milliseconds. */
 export const GOODBYE_MS = 2000;
+/**
+ * Turns of the event loop after which acknowledgements are written: what is published in answer leaves before them. A quorum
+ * queue writes both to its log, and the answer is waited for.
+ */
+const ACK_TURNS = 4;
 /** AMQP's limit for names, bytes. */
 const MAX_NAME_BYTES = 255;
 
@@ -58,20 +63,22 @@ interface AmqpInternals {
 }
 
 /**
- * What amqplib writes in one turn of the event loop (each method, header and piece of a body by itself) leaves as one write:
+ * What amqplib writes in `turns` turns of the event loop (each method, header and piece of a body by itself) leaves as one write:
  * most of the processor time of a small frame would go into system calls.
  */
-function writePerTurn(stream: Socket): void {
+function writeTogether(stream: Socket, turns: number): void {
   const write = stream.write.bind(stream) as (...args: readonly unknown[]) => boolean;
   let corked = false;
   stream.write = (...args: readonly unknown[]) => {
     if (!corked) {
       corked = true;
       stream.cork();
-      setImmediate(() => {
+      const later = (left: number): void => {
+        if (left > 0) return void setImmediate(later, left - 1);
         corked = false;
         stream.uncork();
-      });
+      };
+      setImmediate(later, turns - 1);
     }
     return write(...args);
   };
@@ -113,7 +120,7 @@ export async function openModel(address: BrokerAddress, settings: BrokerClientSe
   model.on('error', () => undefined);
   const { stream, heartbeater } = model.connection as unknown as AmqpInternals;
   stream.unref();
-  writePerTurn(stream);
+  writeTogether(stream, purpose === 'consumer' ? ACK_TURNS : 1);
   heartbeater?.sendTimer.unref();
   heartbeater?.recvTimer.unref();
   return model;

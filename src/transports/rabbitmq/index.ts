@@ -19,6 +19,8 @@ import { Publisher, queueArguments } from './publisher.ts';
 const logger = createLogger('rabbitmq');
 /** Routing key on which clients tell each other of deleted queues; every client listens, which also keeps the exchange. */
 const DROPPED = 'dropped';
+/** Publishing is not waited for: the bounds of what is unconfirmed are those of frames and bytes. */
+const MAX_CALLS = 256;
 /** Broadcasts that wait in the broker for a client that does not read; older ones are dropped. */
 const INBOX_FRAMES = 65_536;
 
@@ -53,6 +55,7 @@ class RabbitTransport implements Transport {
       push: (batch) => this.#publisher?.push(batch) ?? Promise.reject(this.#reconnector.disconnectedError()),
       inlineBytes: settings.inlineBytes,
       stallMs: settings.connectTimeoutMs,
+      maxCalls: MAX_CALLS,
       keepAlive: this.#keepAlive,
       clock: settings.clock,
       random: settings.random,

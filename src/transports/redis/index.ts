@@ -18,6 +18,8 @@ import { RedisConsumer, type ConsumerHost } from './consumers.ts';
 import { downloadBody, uploadBody } from './large.ts';
 
 const logger = createLogger('redis');
+/** A script call a batch: while so many are under way, the next one fills. */
+const MAX_CALLS = 4;
 /** Acknowledgements in one call. */
 const MAX_ACKS = 1000;
 /** How often the time to live of keys in use is set again; it is an hour, unless told otherwise. */
@@ -63,6 +65,7 @@ class RedisTransport implements Transport {
       push: (batch) => this.#push(batch),
       inlineBytes: settings.inlineBytes,
       stallMs: settings.connectTimeoutMs,
+      maxCalls: MAX_CALLS,
       keepAlive: this.#keepAlive,
       clock: settings.clock,
       random: settings.random,
