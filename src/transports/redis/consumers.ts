@@ -4,6 +4,7 @@ import type { Envelope } from '../../protocol/envelope.ts';
 import { Arrivals } from '../arrivals.ts';
 import type { Delivery } from '../contract.ts';
 import { isConnectionError } from '../reconnector.ts';
+import type { ParcelFrame } from './parcels.ts';
 
 const logger = createLogger('redis');
 
@@ -78,14 +79,15 @@ export class RedisConsumer {
   }
 
   /** A frame for it, or the head of one (its body beside the queue). */
-  receive(generation: number, redelivered: boolean, tag: string, length: number | undefined, bytes: Buffer): void {
+  receive({ generation, redelivered, tag, envelope, body, length }: ParcelFrame): void {
     if (generation !== this.generation || this.#held.has(tag) || this.acked.has(tag)) return;
     this.#held.add(tag);
     if (this.cancelled) return this.answer(tag, 'nack');
     try {
-      if (length !== undefined && length > this.#host.maxFrameBytes) throw new Error(`its body of ${length} bytes is over the limit`);
-      const envelope = decodeEnvelope(bytes, this.#host.maxFrameBytes + 16_384);
-      const whole = length === undefined ? envelope : this.#fetch(envelope, tag, length);
+      const beside = body?.length ?? length ?? 0;
+      if (beside > this.#host.maxFrameBytes) throw new Error(`its body of ${beside} bytes is over the limit`);
+      const head = decodeEnvelope(envelope, this.#host.maxFrameBytes + 16_384);
+      const whole = length === undefined ? (body === undefined ? head : { ...head, body }) : this.#fetch(head, tag, length);
       const made = (each: Envelope): RedisDelivery => new RedisDelivery(each, redelivered, this, tag);
       this.#arrivals.add(whole instanceof Promise ? whole.then(made) : made(whole), (error) => this.#refuse(tag, error));
     } catch (error) {

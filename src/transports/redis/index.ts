@@ -9,19 +9,25 @@ import type { ConsumeOptions, Delivery, Subscription, Transport, TransportFactor
 import { transportErrors } from '../errors.ts';
 import { createKeepAlive } from '../keep-alive.ts';
 import { DEFAULT_PREFETCH, guarded } from '../local.ts';
-import { Outbox, type Batch, type BatchResult } from '../outbox.ts';
+import { Outbox, type Batch, type BatchResult, type Outgoing } from '../outbox.ts';
 import { Reconnector, type ConnectionListener } from '../reconnector.ts';
 import { brokerAddress, brokerClientSettings, type BrokerAddress, type BrokerClientOptions, type BrokerClientSettings } from '../settings.ts';
 import { Topics } from '../topics.ts';
-import { connectRedis, redisError, type RedisConnection } from './connection.ts';
+import { connectRedis, redisError, type RedisConnection, type ScriptArgument } from './connection.ts';
 import { RedisConsumer, type ConsumerHost } from './consumers.ts';
 import { downloadBody, uploadBody } from './large.ts';
+import { ParcelReader } from './parcels.ts';
 
 const logger = createLogger('redis');
 /** A script call a batch: while so many are under way, the next one fills. */
 const MAX_CALLS = 4;
 /** Acknowledgements in one call. */
 const MAX_ACKS = 1000;
+/** They are written when they are as many, or half of what the consumer may have in hand, or after as many milliseconds. */
+const ACKS_TOGETHER = 16;
+const ACK_DELAY_MS = 4;
+/** Smaller bodies travel in their envelopes, many in a message. */
+const TOGETHER_BYTES = 2048;
 /** How often the time to live of keys in use is set again; it is an hour, unless told otherwise. */
 const REFRESHES_PER_TTL = 4;
 
@@ -49,6 +55,10 @@ class RedisTransport implements Transport {
   #nextNumber = 1;
   #incarnation = '';
   #flushScheduled = false;
+  #lateFlush: Timer | undefined;
+  /** Queues whose keys got their time to live from here lately. */
+  readonly #touched = new Set<string>();
+  #touchedAt = 0;
   #beat: Timer | undefined;
   #silentBeats = 0;
   #connectedAt = 0;
@@ -152,6 +162,7 @@ class RedisTransport implements Transport {
 
   close(): Promise<void> {
     this.#beat?.cancel();
+    this.#lateFlush?.cancel();
     return this.#reconnector.close(async (connection) => {
       try {
         await Promise.all([...this.#consumers.values()].map((consumer) => this.#writeAcks(connection, consumer)));
@@ -195,7 +206,8 @@ class RedisTransport implements Transport {
 
   async #connected(connection: RedisConnection): Promise<void> {
     const { consumerTtlMs, clock } = this.#settings;
-    connection.onMessage((channel, message) => this.#onMessage(channel, message));
+    const parcels = new ParcelReader((frame) => this.#consumers.get(frame.consumer)?.receive(frame));
+    connection.onMessage((channel, message) => this.#onMessage(channel, message, parcels));
     await Promise.all([connection.subscribe(`${this.#prefix}in:${this.#client}`), connection.subscribe(`${this.#prefix}room`)]);
     connection.incarnation = newId('incarnation');
     const incarnation = String(await connection.script('open', this.#client, consumerTtlMs));
@@ -206,7 +218,8 @@ class RedisTransport implements Transport {
     await Promise.all(this.#topics.names.map((topic) => connection.subscribe(this.#topicChannel(topic))));
     this.#silentBeats = 0;
     this.#full = false;
-    this.#connectedAt = this.#refreshedAt = clock.now();
+    this.#touched.clear();
+    this.#connectedAt = this.#refreshedAt = this.#touchedAt = clock.now();
     await Promise.all([...this.#consumers.values()].map((consumer) => this.#attach(connection, consumer)));
   }
 
@@ -238,36 +251,32 @@ class RedisTransport implements Transport {
     if (consumer.idle) this.#consumers.delete(consumer.number);
   }
 
-  #onMessage(channel: string, message: Buffer): void {
+  #onMessage(channel: string, message: Buffer, parcels: ParcelReader): void {
     const name = channel.slice(this.#prefix.length);
+    if (name.startsWith('in:')) return parcels.read(message);
     if (name.startsWith('t:')) return this.#topics.publish(name.slice(2), () => decodeEnvelope(message, this.#settings.maxFrameBytes + 16_384));
-    if (name === 'room') {
-      const queue = message.toString('utf8', 1);
-      if (message[0] === 0x2d) this.#outbox.dropped(queue);
-      else this.#outbox.room(queue);
-      return;
-    }
-    const end = message.indexOf(0x0a);
-    const [number, generation, again, tag, length] = message.toString('latin1', 0, end).split(' ') as [string, string, string, string, string];
-    const consumer = this.#consumers.get(Number(number));
-    consumer?.receive(Number(generation), again === '1', tag, length === '-' ? undefined : Number(length), message.subarray(end + 1));
+    const queue = message.toString('utf8', 1);
+    if (message[0] === 0x2d) this.#outbox.dropped(queue);
+    else this.#outbox.room(queue);
   }
 
   async #push(batch: Batch): Promise<BatchResult> {
     const connection = this.#reconnector.session;
     if (connection === undefined) throw this.#reconnector.disconnectedError();
     const { inlineBytes, maxQueueFrames, maxQueueBytes } = this.#settings;
-    const args: (string | number | Uint8Array)[] = [batch.queue, this.#client, batch.base, batch.first, maxQueueFrames, maxQueueBytes];
+    const { queue, base, first, frames } = batch;
     try {
-      for (const { envelope } of batch.frames) {
-        const { body } = envelope;
-        if (body.length <= inlineBytes) {
-          args.push(encodeEnvelope(envelope), 0, '');
-        } else {
-          const key = `${this.#prefix}up:${this.#client}:${batch.first}`;
-          await this.#onBulk((bulk) => uploadBody(bulk, key, body));
-          args.push(encodeEnvelope({ ...envelope, body: EMPTY_BYTES }), body.length, key);
-        }
+      const args: ScriptArgument[] = [queue, this.#client, base, first, maxQueueFrames, maxQueueBytes, this.#touch(queue) ? 1 : 0];
+      const { envelope } = frames[0] as Outgoing;
+      const { body } = envelope;
+      if (body.length > inlineBytes) {
+        // It travels alone.
+        const key = `${this.#prefix}up:${this.#client}:${first}`;
+        await this.#onBulk((bulk) => uploadBody(bulk, key, body));
+        args.push(body.length, key, encodeEnvelope({ ...envelope, body: EMPTY_BYTES }), '');
+      } else {
+        args.push(0, '');
+        for (const frame of frames) pushFrame(args, frame.envelope);
       }
       const [accepted, full] = (await connection.script('push', ...args)) as [number, number];
       this.#restored();
@@ -275,6 +284,18 @@ class RedisTransport implements Transport {
     } catch (error) {
       return this.#pushFailed(connection, error as Error);
     }
+  }
+
+  /** The time to live of the keys of a queue is due to be set again. */
+  #touch(queue: string): boolean {
+    const now = this.#settings.clock.now();
+    if (now - this.#touchedAt > this.#settings.idleQueueMs / REFRESHES_PER_TTL) {
+      this.#touched.clear();
+      this.#touchedAt = now;
+    }
+    if (this.#touched.has(queue)) return false;
+    this.#touched.add(queue);
+    return true;
   }
 
   #pushFailed(connection: RedisConnection, error: Error): BatchResult {
@@ -307,10 +328,13 @@ class RedisTransport implements Transport {
     this.#guard(connection, connection.script('nack', consumer.queue, `${this.#client}.${consumer.number}`, consumer.generation, tag));
   }
 
+  /** Acknowledgements wait for each other a little: one that is lost with its client has its frame delivered again, no more. */
   #markDirty(consumer: RedisConsumer): void {
-    if (consumer.acked.size === 0) return;
+    const owed = consumer.acked.size - consumer.underWay.size;
+    if (owed <= 0) return;
     this.#dirty.add(consumer);
-    this.#scheduleFlush();
+    if (owed >= ACKS_TOGETHER || owed * 2 >= consumer.prefetch || consumer.cancelled) this.#scheduleFlush();
+    else this.#lateFlush ??= this.#settings.clock.after(ACK_DELAY_MS, () => this.#flush(), { background: true });
   }
 
   #scheduleFlush(): void {
@@ -318,12 +342,18 @@ class RedisTransport implements Transport {
     this.#flushScheduled = true;
     setImmediate(() => {
       this.#flushScheduled = false;
-      const connection = this.#reconnector.session;
-      if (connection === undefined) return;
-      const dirty = [...this.#dirty];
-      this.#dirty.clear();
-      for (const consumer of dirty) this.#guard(connection, this.#writeAcks(connection, consumer));
+      this.#flush();
     });
+  }
+
+  #flush(): void {
+    this.#lateFlush?.cancel();
+    this.#lateFlush = undefined;
+    const connection = this.#reconnector.session;
+    if (connection === undefined) return;
+    const dirty = [...this.#dirty];
+    this.#dirty.clear();
+    for (const consumer of dirty) this.#guard(connection, this.#writeAcks(connection, consumer));
   }
 
   async #writeAcks(connection: RedisConnection, consumer: RedisConsumer): Promise<void> {
@@ -420,6 +450,13 @@ class RedisTransport implements Transport {
     if (bytes > this.#settings.maxFrameBytes) throw transportErrors.FRAME_TOO_LARGE({ bytes, limit: this.#settings.maxFrameBytes });
     return bytes;
   }
+}
+
+/** An envelope with its body in it, or its body apart, which saves a copy. */
+function pushFrame(args: ScriptArgument[], envelope: Envelope): void {
+  const { body } = envelope;
+  if (body.length <= TOGETHER_BYTES) args.push(encodeEnvelope(envelope), '');
+  else args.push(encodeEnvelope({ ...envelope, body: EMPTY_BYTES }), body);
 }
 
 /** `redis://[user:password@]host[:6379][/db][?cluster=name]`, and `rediss:` over TLS. */
