@@ -1,4 +1,4 @@
-/** `npm run bench -- NAME [--quick] [--json]`: a table for people, with --json a line a row. */
+/** `npm run bench -- NAME [--quick] [--json] [--only KEY,KEY]`: a table for people, with --json a line a row. */
 import { parseArgs } from 'node:util';
 import { toJson, toTable, type BenchOptions, type Row } from './support/row.ts';
 
@@ -13,12 +13,12 @@ const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
   transactions: () => import('./transactions/bench.ts'),
 };
 
-const usage = `usage: npm run bench -- NAME [--quick] [--json]; NAME is one of ${Object.keys(BENCHES).join(', ')}`;
+const usage = `usage: npm run bench -- NAME [--quick] [--json] [--only KEY,KEY]; NAME is one of ${Object.keys(BENCHES).join(', ')}`;
 
 async function main(): Promise<number> {
   let parsed;
   try {
-    parsed = parseArgs({ allowPositionals: true, options: { quick: { type: 'boolean' }, json: { type: 'boolean' } } });
+    parsed = parseArgs({ allowPositionals: true, options: { quick: { type: 'boolean' }, json: { type: 'boolean' }, only: { type: 'string' } } });
   } catch (error) {
     console.error(`${(error as Error).message}\n${usage}`);
     return 2;
@@ -30,7 +30,7 @@ async function main(): Promise<number> {
     console.error(name === undefined || load !== undefined ? usage : `unknown benchmark ${name}\n${usage}`);
     return 2;
   }
-  const rows = await (await load()).run({ quick: values.quick === true });
+  const rows = await (await load()).run({ quick: values.quick === true, only: values.only?.split(',') });
   if (values.json === true) {
     for (const row of rows) console.log(toJson(row));
     for (const { missing, case: of } of rows) if (missing !== undefined) console.error(`missing: ${of}: ${missing}`);

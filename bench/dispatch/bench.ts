@@ -117,7 +117,8 @@ async function dispatcherAlone(quick: boolean): Promise<Row[]> {
 }
 
 /** No-op tasks and narrow jobs of whole programs, then the parts they are made of. */
-export async function run({ quick }: BenchOptions): Promise<Row[]> {
+export async function run({ quick, only }: BenchOptions): Promise<Row[]> {
+  if (only !== undefined) return sideBySide(quick, only);
   if (!existsSync(join(ROOT, 'dist', 'cli', 'main.js'))) throw new Error('spark-proxy is not built in this checkout yet: run npm run build');
   return [...(await throughLaunchTasks(quick)), ...(await sideBySide(quick)), ...(await dispatcherAlone(quick))];
 }

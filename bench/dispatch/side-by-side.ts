@@ -9,7 +9,7 @@ import { COMPONENTS } from '../../tools/components.ts';
 import { Figures } from '../support/figures.ts';
 import { celery, dispatchPeers, type Peer } from '../support/peers.ts';
 import { treeCpuMs } from '../support/process-tree.ts';
-import { rounded, toTable, type Row } from '../support/row.ts';
+import { rounded, type Row } from '../support/row.ts';
 import { Subject, type Launch } from '../support/subject.ts';
 import type { Spec } from './systems/contract.ts';
 import { CASES, type Case } from './cases.ts';
@@ -84,8 +84,11 @@ async function measureOne({ its, subject, broker }: Running, figures: Figures, m
   if (its.trip !== false) figures.add(`${its.key} trip`, Number(await subject.ask(`trip ${ms / 2}`)));
 }
 
-/** Three rows a case, then those of the targets. */
-export async function sideBySide(quick: boolean, wanted: (its: Case) => boolean = () => true): Promise<Row[]> {
+/** Three rows a case, then those of the targets. @param only keys of the cases; all if not said */
+export async function sideBySide(quick: boolean, only?: readonly string[]): Promise<Row[]> {
+  const keys = CASES.map(({ key }) => key);
+  for (const each of only ?? []) if (!keys.includes(each)) throw new Error(`unknown case ${each}; the cases are ${keys.join(', ')}`);
+  const wanted = ({ key }: Case): boolean => only === undefined || only.includes(key);
   const [ms, rounds] = quick ? [700, 2] : [2000, 5];
   const [node, python] = [await dispatchPeers(), await celery()];
   const running: Running[] = [];
@@ -145,11 +148,4 @@ export async function sideBySide(quick: boolean, wanted: (its: Case) => boolean 
     );
   });
   return [...rows, ...targets(figures, (key) => !missing.has(key))];
-}
-
-// By itself: `node bench/dispatch/side-by-side.ts [--quick] [KEY...]`, the cases whose keys contain one of the words.
-if (process.argv[1] === import.meta.filename) {
-  const words = process.argv.slice(2).filter((word) => !word.startsWith('--'));
-  const rows = await sideBySide(process.argv.includes('--quick'), ({ key }) => words.length === 0 || words.some((word) => key.includes(word)));
-  console.log(toTable(rows));
 }

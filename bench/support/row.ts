@@ -16,6 +16,8 @@ export interface Row {
 
 export interface BenchOptions {
   readonly quick: boolean;
+  /** Keys of the cases to measure, where a benchmark has many (dispatch). @defaultValue all */
+  readonly only?: readonly string[] | undefined;
 }
 
 /** `value / base` as a row's ratio; the target is a least or a greatest ratio. */

@@ -320,6 +320,53 @@ describeWith(['redis'], 'the Redis transport', () => {
     expect(text((await inbox.until(1))[0]!.envelope)).toBe('fine');
   });
 
+  it('keeps the order of frames of all sizes, also of those that waited for a consumer', async () => {
+    const server = await redis();
+    const [sender, receiver] = [await open(server.url), await open(server.url)];
+    const sizes = [1, 100, 2100, 30_000, 2, 5000, 2048, 2049, 300_000, 7, 8, 9000, 10];
+    const sent = Array.from({ length: 10 * sizes.length }, (_, i) => {
+      const body = new Uint8Array(sizes[i % sizes.length]!);
+      body[0] = i;
+      return envelope(body);
+    });
+    const send = (from: number, to: number): Promise<unknown> => Promise.all(sent.slice(from, to).map((each) => sender.send('q', each)));
+    await send(0, 40);
+    const inbox = await reading(receiver, 'q', { prefetch: 7 });
+    await send(40, 80);
+    // A second consumer takes its share.
+    const other = await reading(await open(server.url), 'q', { prefetch: 5 });
+    await send(80, sent.length);
+    const all = inbox.items;
+    await until(() => all.length + other.items.length === sent.length);
+    const seen = [...all, ...other.items].map(({ envelope: { body } }) => [body[0], body.length]);
+    expect(seen.toSorted(([a], [b]) => a! - b!)).toEqual(sent.map(({ body }) => [body[0], body.length]));
+    for (const { items } of [inbox, other]) {
+      const order = items.map(({ envelope: { body } }) => body[0]!);
+      expect(order).toEqual(order.toSorted((a, b) => a - b));
+    }
+  });
+
+  it('gives to another consumer what was published for one whose connection is gone', async () => {
+    const server = await redis();
+    const proxy = await proxyTo(server);
+    const away = await open(proxy.url, { heartbeatMs: 60_000 });
+    const sender = await open(server.url);
+    const first = await reading(away, 'q', { prefetch: 10 }, false);
+    await sender.send('q', envelope('held'));
+    await first.until(1);
+    const gone = next(away, 'disconnected');
+    proxy.refuse(true);
+    proxy.cut();
+    await gone;
+    const client = server.client();
+    await until(async () => (await client.pubsub('CHANNELS', '*:in:*')).length === 1);
+    const inbox = await reading(await open(server.url), 'q', { prefetch: 10 });
+    const bodies = [...numbers(5), 'x'.repeat(5000)];
+    for (const body of bodies) await sender.send('q', envelope(body));
+    proxy.refuse(false);
+    await until(() => new Set([...inbox.items, ...first.items].map((d) => text(d.envelope))).size === bodies.length + 1);
+  });
+
   it('lets small frames pass while a large one travels', async () => {
     const server = await redis();
     const [sender, receiver] = [await open(server.url), await open(server.url)];
