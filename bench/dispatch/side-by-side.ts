@@ -36,15 +36,15 @@ function progress(what: string): void {
 
 type Server = RedisServer | RabbitmqServer;
 
-/** One Redis and one RabbitMQ for all; what needs neither starts meanwhile. */
+/** One Redis and one RabbitMQ for all that need them; what needs neither starts meanwhile. */
 class Servers {
   readonly #starting: Readonly<Record<'redis' | 'rabbitmq', Promise<Server> | undefined>>;
 
-  constructor() {
+  constructor(needed: ReadonlySet<Case['server']>) {
     const { redis, rabbitmq } = COMPONENTS;
     this.#starting = {
-      redis: redis.find() === undefined ? undefined : startRedis(),
-      rabbitmq: rabbitmq.find() === undefined ? undefined : startRabbitmq(),
+      redis: !needed.has('redis') || redis.find() === undefined ? undefined : startRedis(),
+      rabbitmq: !needed.has('rabbitmq') || rabbitmq.find() === undefined ? undefined : startRabbitmq(),
     };
     for (const each of Object.values(this.#starting)) each?.catch(() => undefined);
   }
@@ -96,7 +96,7 @@ export async function sideBySide(quick: boolean, only?: readonly string[]): Prom
   const figures = new Figures();
   // The servers are children that keep no process alive, and are waited for.
   const alive = setInterval(() => undefined, 60_000);
-  const servers = new Servers();
+  const servers = new Servers(new Set(CASES.filter(wanted).map(({ server }) => server)));
   try {
     // One that fails spoils only itself.
     const attempt = async ({ its }: Running, act: () => Promise<unknown>): Promise<void> => {
