@@ -1,9 +1,10 @@
 /** One Apache Spark application in the dispatcher's process: what its agent says, what the dispatcher answers. */
 import type { Clock, Timer } from '../core/clock.ts';
+import { contentHash } from '../core/ids.ts';
 import type { Logger } from '../core/logger.ts';
 import type { DispatcherListener } from '../dispatcher/contract.ts';
 import type { SparkApplicationInfo, SparkExecutor } from '../protocol/spark-application.ts';
-import type { StatusUpdate, TaskDescription } from '../protocol/task.ts';
+import type { Blob, StatusUpdate, TaskDescription } from '../protocol/task.ts';
 import type { Registration } from '../registry/contract.ts';
 import type { HostSelector } from '../selectors/contract.ts';
 import { parseEvent, type SparkEvent } from './events.ts';
@@ -15,6 +16,8 @@ import { RunAhead } from './run-ahead.ts';
 
 /** What an application needs of a dispatcher; `LocalDispatcher.attach` gives it. */
 export interface SparkPort {
+  putBlob(blob: Blob): void;
+  releaseBlob(hash: string): void;
   submit(tasks: readonly TaskDescription[]): void;
   cancel(taskId: number, reason: string): void;
   detach(reason: string): void;
@@ -70,6 +73,9 @@ const SETTLE_MS = 3000;
 const SWEEP_MS = 1000;
 /** A task that waits at an executor for so long is taken away from it, milliseconds. */
 const STUCK_MS = 1000;
+/** Bases kept, several times what an agent uses. A task whose base is gone is sent Spark's own way. */
+const MAX_BASES = 64;
+const NO_COMMONS: readonly string[] = [];
 
 /**
  * DELIVERY: the agent keeps a task until Spark hears of it from its executor. What this side cannot deliver (no worker, no
@@ -87,6 +93,8 @@ export class SparkApplication implements DispatcherListener, LinkHandler {
   readonly #latency = new LatencyHistogram();
   readonly #jobs = new Set<number>();
   readonly #ahead = new RunAhead();
+  /** By the agent's number: what its tasks name as common. The oldest first. */
+  readonly #bases = new Map<number, readonly [hash: string]>();
   /** Also those that are gone: ends of their tasks are told later. */
   readonly #external = new Set<string>();
   readonly #startedMs: number;
@@ -118,6 +126,7 @@ export class SparkApplication implements DispatcherListener, LinkHandler {
     this.#peer = peer;
     this.hello = peer.hello;
     this.#gone = false;
+    for (const id of this.#bases.keys()) this.#dropBase(id);
     this.#go();
   }
 
@@ -200,6 +209,8 @@ export class SparkApplication implements DispatcherListener, LinkHandler {
     switch (type) {
       case FRAME.tasks:
         return this.#tasks(reader);
+      case FRAME.base:
+        return this.#base(reader.i32(), reader.bytes());
       case FRAME.event:
         return this.#event(reader.strings());
       case FRAME.choose:
@@ -241,20 +252,36 @@ export class SparkApplication implements DispatcherListener, LinkHandler {
     }
   }
 
+  #base(id: number, view: Uint8Array): void {
+    const bytes = view.slice();
+    const hash = contentHash(bytes);
+    this.#bases.set(id, [hash]);
+    this.#port.putBlob({ hash, bytes });
+    if (this.#bases.size > MAX_BASES) this.#dropBase(this.#bases.keys().next().value as number);
+  }
+
+  #dropBase(id: number): void {
+    const hash = this.#bases.get(id)?.[0] as string;
+    this.#bases.delete(id);
+    if (![...this.#bases.values()].some(([kept]) => kept === hash)) this.#port.releaseBlob(hash);
+  }
+
   #tasks(reader: FrameReader): void {
     const lost: number[] = [];
     const tasks: TaskDescription[] = [];
     const since = this.#options.clock.now();
-    for (let left = reader.count(28); left > 0; left--) {
+    for (let left = reader.count(32); left > 0; left--) {
       const taskId = reader.u64();
       const attemptNumber = reader.i32();
       const index = reader.i32();
       const executorId = reader.string();
       const name = reader.string();
+      const base = reader.i32();
+      const commons = base === 0 ? NO_COMMONS : this.#bases.get(base);
       const payload = reader.bytes();
       const executor = this.#executors.get(executorId);
       this.#counts.captured++;
-      if (executor === undefined || this.#options.workers.get(executor.workerId) === undefined) {
+      if (commons === undefined || executor === undefined || this.#options.workers.get(executor.workerId) === undefined) {
         lost.push(taskId);
         continue;
       }
@@ -278,7 +305,7 @@ export class SparkApplication implements DispatcherListener, LinkHandler {
         index,
         ...stage,
         kind: SPARK_KIND,
-        commons: [],
+        commons,
         payload,
         preferredLocations,
         timeoutMs: 0,

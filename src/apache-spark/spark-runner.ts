@@ -7,7 +7,7 @@ import { printable, SparkProxyError } from '../core/errors.ts';
 import { createLogger, type Logger } from '../core/logger.ts';
 import type { TaskDescription } from '../protocol/task.ts';
 import type { Load, RegistryEvent } from '../registry/contract.ts';
-import type { TaskRunner } from '../worker/contract.ts';
+import type { BlobSource, TaskRunner } from '../worker/contract.ts';
 import { readSparkLabels, type SparkAsk } from './announcement.ts';
 import { sparkErrors } from './errors.ts';
 import { FIRST_EXECUTOR_ID } from './events.ts';
@@ -48,7 +48,8 @@ export interface SparkRunnerOptions {
 export interface SparkRunner extends TaskRunner {
   /** For the worker's registration: the versions it has. */
   readonly label: string;
-  run(task: TaskDescription): Promise<Uint8Array>;
+  /** `blobs` is asked for the base of a task that is said as what makes it differ from another. */
+  run(task: TaskDescription, blobs: BlobSource): Promise<Uint8Array>;
   /** Applications come, say how busy they are, and go. */
   applicationEvent(event: RegistryEvent): void;
   /** Its executors now. */
@@ -68,6 +69,12 @@ interface Entry {
   idle: Timer | undefined;
   /** Runs while the register center does not know its application. */
   leaving: Timer | undefined;
+}
+
+interface Waiting {
+  readonly blobs: BlobSource;
+  readonly resolve: (result: Uint8Array) => void;
+  readonly reject: (error: unknown) => void;
 }
 
 const LINGER_MS = 60_000;
@@ -95,7 +102,7 @@ class Runner implements SparkRunner {
   readonly #entries = new Map<string, Entry>();
   readonly #byExecutor = new Map<string, ExecutorProcess>();
   readonly #stopping = new Set<Promise<void>>();
-  readonly #waiting = new Map<TaskDescription, { readonly resolve: (result: Uint8Array) => void; readonly reject: (error: unknown) => void }>();
+  readonly #waiting = new Map<TaskDescription, Waiting>();
   #active = 0;
   #link: LinkServer | undefined;
   #closed = false;
@@ -133,9 +140,9 @@ class Runner implements SparkRunner {
    * At most `slots` at a time, whosever tasks they are: each application counts on all cores of its executor. An executor
    * that has the worker to itself may have more wait, of which it runs as many as it has cores.
    */
-  run(task: TaskDescription): Promise<Uint8Array> {
-    if (this.#waiting.size === 0 && this.#fits(task)) return this.#begin(task);
-    return new Promise((resolve, reject) => this.#waiting.set(task, { resolve, reject }));
+  run(task: TaskDescription, blobs: BlobSource): Promise<Uint8Array> {
+    if (this.#waiting.size === 0 && this.#fits(task)) return this.#begin(task, blobs);
+    return new Promise((resolve, reject) => this.#waiting.set(task, { blobs, resolve, reject }));
   }
 
   #fits({ executorId }: TaskDescription): boolean {
@@ -144,18 +151,18 @@ class Runner implements SparkRunner {
     return this.#active < this.capacity && this.#byExecutor.get(executorId)?.tasks === this.#active;
   }
 
-  async #begin(task: TaskDescription): Promise<Uint8Array> {
+  async #begin(task: TaskDescription, blobs: BlobSource): Promise<Uint8Array> {
     this.#active++;
     try {
       const executor = this.#byExecutor.get(task.executorId);
       if (executor === undefined) throw sparkErrors.EXECUTOR_GONE({ executor: task.executorId, name: task.name });
-      return await executor.run(task);
+      return await executor.run(task, blobs);
     } finally {
       this.#active--;
-      for (const [next, { resolve, reject }] of this.#waiting) {
+      for (const [next, { blobs: source, resolve, reject }] of this.#waiting) {
         if (!this.#fits(next)) break;
         this.#waiting.delete(next);
-        this.#begin(next).then(resolve, reject);
+        this.#begin(next, source).then(resolve, reject);
       }
     }
   }

@@ -1,5 +1,5 @@
 /** Stands for an executor's JVM in tests of the worker: links itself, and ends each task as its id says. */
-import { existsSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, writeFileSync } from 'node:fs';
 import { setTimeout as wait } from 'node:timers/promises';
 import { FRAME, FrameWriter } from '../../src/apache-spark/frames.ts';
 import { connectAgent } from '../support/spark-agent.ts';
@@ -21,7 +21,20 @@ async function run(taskId: number): Promise<void> {
   say(taskId === 13 ? 'FAILED' : 'FINISHED');
 }
 
+const bases = new Map<number, string>();
 for (;;) {
   const reader = await agent.next(FRAME.run, 2 ** 31 - 1);
-  for (let left = reader.count(12); left > 0; left--) void run(Number(reader.bytes().readBigInt64BE()));
+  // They come before the tasks that name them.
+  while (agent.heard.some(({ type }) => type === FRAME.base)) {
+    const said = await agent.next(FRAME.base);
+    const id = said.i32();
+    bases.set(id, said.bytes().toString());
+    appendFileSync('bases', `${bases.get(id)} `);
+  }
+  for (let left = reader.count(12); left > 0; left--) {
+    const base = bases.get(reader.i32());
+    const taskId = Number(reader.bytes().readBigInt64BE());
+    appendFileSync('tasks', `${taskId}${base === undefined ? '' : ` ${base}`}\n`);
+    void run(taskId);
+  }
 }

@@ -20,7 +20,7 @@ import type { HostSelector } from '../../src/selectors/contract.ts';
 import { EMPTY_BYTES, type TaskDescription } from '../../src/protocol/task.ts';
 import { connectTransport } from '../../src/transports/index.ts';
 import { createWorkerHost } from '../../src/worker/host.ts';
-import type { TaskRunner } from '../../src/worker/contract.ts';
+import type { BlobSource, TaskRunner } from '../../src/worker/contract.ts';
 import { attach, connectAgent, DRIVER, event, launch, type TestAgent } from '../support/spark-agent.ts';
 
 const until = async (what: () => boolean, message: string): Promise<void> => {
@@ -40,10 +40,12 @@ afterEach(async () => {
 class HeldRunner implements TaskRunner {
   readonly kind = 'spark';
   readonly given: TaskDescription[] = [];
+  readonly blobs: Uint8Array[] = [];
   readonly #ends = new Map<number, { resolve: (bytes: Uint8Array) => void; reject: (error: Error) => void }>();
 
-  run(task: TaskDescription): Promise<Uint8Array> {
+  run(task: TaskDescription, blobs: BlobSource): Promise<Uint8Array> {
     this.given.push(task);
+    for (const hash of task.commons) this.blobs.push(blobs(hash));
     return new Promise((resolve, reject) => this.#ends.set(task.taskId, { resolve, reject }));
   }
 
@@ -162,6 +164,34 @@ describe('the agent link of a dispatcher', () => {
       ['w1', 1],
       ['w2', 2],
     ]);
+  });
+
+  test('what tasks have in common is sent to a worker once; a task whose base is not known goes the other way', async () => {
+    const { addWorker, agent } = await cluster();
+    const worker = await addWorker('w1');
+    const driver = await agent();
+    driver.send(attach('900001', 'w1'));
+    driver.send(new FrameWriter(FRAME.base).u32(7).bytes(Buffer.from('in common')));
+    const frame = new FrameWriter(FRAME.tasks).u32(3);
+    for (const [taskId, base] of [
+      [1, 7],
+      [2, 0],
+      [3, 8],
+    ] as const) {
+      frame.u64(taskId).u32(0).u32(0).string('900001').string(`task 0.0 in stage 0.0 (TID ${taskId})`).u32(base).bytes(Buffer.from('own'));
+    }
+    driver.send(frame);
+    expect(await fallen(driver)).toEqual([3]);
+    await until(() => worker.runner.given.length === 2, 'the tasks did not arrive');
+    const [first, second] = worker.runner.given as [TaskDescription, TaskDescription];
+    expect(worker.runner.blobs.map((blob) => Buffer.from(blob).toString())).toEqual(['in common']);
+    expect([first.commons.length, second.commons.length]).toEqual([1, 0]);
+    // Another link, another agent: numbers begin anew.
+    driver.close();
+    const again = await agent();
+    again.send(new FrameWriter(FRAME.tasks).raw(frame.finish().subarray(1)));
+    await until(() => again.heard.some(({ type }) => type === FRAME.fallback), 'nothing fell back');
+    expect(await fallen(again)).toEqual(expect.arrayContaining([1]));
   });
 
   test('what cannot be delivered is said at once: an executor nobody knows, a runner that refuses, a worker that is lost', async () => {

@@ -55,6 +55,8 @@ const task = (taskId: number, executorId: string): TaskDescription => {
   };
 };
 
+const BLOBS = (hash: string): Uint8Array => Buffer.from(hash);
+
 let directory: string;
 let javaHome: string | undefined;
 let runner: SparkRunner | undefined;
@@ -114,7 +116,7 @@ async function start(more: Partial<SparkRunnerOptions> = {}): Promise<SparkRunne
 async function runSoon(one: SparkRunner, taskId: number, executorId: () => string): Promise<unknown> {
   for (let i = 0; ; i++) {
     try {
-      return await one.run(task(taskId, executorId()));
+      return await one.run(task(taskId, executorId()), BLOBS);
     } catch (error) {
       if (i > 1000 || !/is not here/.test((error as Error).message)) throw error;
       await new Promise((resolve) => setTimeout(resolve, 20));
@@ -129,13 +131,13 @@ describe('a worker with Apache Spark', () => {
     const first = one.executors()[0]?.executorId as string;
     expect(Number(first)).toBeGreaterThan(900_000_000);
     expect(await runSoon(one, 1, () => first)).toHaveLength(0);
-    await expect(one.run(task(13, first))).rejects.toThrow(/task 13.0 in stage 0.0 ended as FAILED/);
-    const dying = one.run(task(66, first));
+    await expect(one.run(task(13, first), BLOBS)).rejects.toThrow(/task 13.0 in stage 0.0 ended as FAILED/);
+    const dying = one.run(task(66, first), BLOBS);
     await expect(dying).rejects.toThrow(/is not here/);
     await until(() => one.executors().length === 1 && one.executors()[0]?.executorId !== first, 'no other executor was started');
     const second = one.executors()[0]?.executorId as string;
     await runSoon(one, 2, () => second);
-    await expect(one.run(task(3, first))).rejects.toThrow(/is not here/);
+    await expect(one.run(task(3, first), BLOBS)).rejects.toThrow(/is not here/);
   });
 
   test('runs no more tasks at a time than it has slots, whosever they are', async () => {
@@ -144,12 +146,12 @@ describe('a worker with Apache Spark', () => {
     const [id, other] = one.executors().map(({ executorId }) => executorId) as [string, string];
     await runSoon(one, 1, () => id);
     await runSoon(one, 3, () => other);
-    const held = one.run(task(77, id));
+    const held = one.run(task(77, id), BLOBS);
     const order: number[] = [];
-    const waiting = one.run(task(2, other)).then(() => order.push(2));
+    const waiting = one.run(task(2, other), BLOBS).then(() => order.push(2));
     // Not ahead of what waits for another application.
     const dropped = task(4, id);
-    const refused = one.run(dropped);
+    const refused = one.run(dropped, BLOBS);
     one.kill(dropped, 'no more');
     await expect(refused).rejects.toThrow(/ended as KILLED/);
     expect(order).toEqual([]);
@@ -165,9 +167,9 @@ describe('a worker with Apache Spark', () => {
     one.applicationEvent(joined(ask('app-1', { settings: { 'spark.executor.memory': '600m', 'spark.task.cpus': '2' } }), 1));
     const id = one.executors()[0]?.executorId as string;
     await runSoon(one, 1, () => id);
-    const held = Array.from({ length: 4 }, (_, i) => one.run(task(1000 + i, id)));
+    const held = Array.from({ length: 4 }, (_, i) => one.run(task(1000 + i, id), BLOBS));
     expect(one.executors()[0]?.tasks).toBe(4);
-    const more = Array.from({ length: 200 }, (_, i) => one.run(task(2000 + i, id)));
+    const more = Array.from({ length: 200 }, (_, i) => one.run(task(2000 + i, id), BLOBS));
     const given = one.executors()[0]?.tasks as number;
     expect(given).toBeGreaterThan(16);
     expect(given).toBeLessThanOrEqual(one.capacity as number);
@@ -175,6 +177,30 @@ describe('a worker with Apache Spark', () => {
     writeFileSync(join(directory, 'release'), '');
     await Promise.all([...held, ...more]);
     expect(one.executors()[0]?.tasks).toBe(0);
+  });
+
+  test('what tasks have in common reaches an executor once, and again when it must have forgotten it', async () => {
+    const one = await start();
+    one.applicationEvent(joined(ask('app-1'), 1));
+    const id = one.executors()[0]?.executorId as string;
+    await runSoon(one, 1, () => id);
+    const based = (taskId: number, hash: string) => one.run({ ...task(taskId, id), commons: [hash] }, BLOBS);
+    for (const [taskId, hash] of [
+      [2, 'a'],
+      [3, 'b'],
+      [4, 'a'],
+    ] as const)
+      await based(taskId, hash);
+    for (let i = 0; i < 31; i++) await based(200 + i, `other ${i}`);
+    await based(5, 'a');
+    const seen = readFileSync(join(directory, 'work', `app-1-${id}`, 'tasks'), 'utf8').split('\n');
+    expect(seen.slice(0, 4)).toEqual(['1', '2 a', '3 b', '4 a']);
+    expect(seen.at(-2)).toBe('5 a');
+    expect(
+      readFileSync(join(directory, 'work', `app-1-${id}`, 'bases'), 'utf8')
+        .split(' ')
+        .filter((base) => base === 'a'),
+    ).toHaveLength(2);
   });
 
   test('stops an executor whose application idles, and starts one again with its next job', async () => {
@@ -209,12 +235,12 @@ describe('a worker with Apache Spark', () => {
     const id = one.executors()[0]?.executorId as string;
     await runSoon(one, 1, () => id);
     one.applicationEvent({ type: 'left', id: 'app-1', reason: 'expired' });
-    expect(await one.run(task(2, id))).toHaveLength(0);
+    expect(await one.run(task(2, id), BLOBS)).toHaveLength(0);
     one.applicationEvent(joined(ask('app-1'), 1));
     expect(one.executors().map(({ executorId }) => executorId)).toEqual([id]);
     one.applicationEvent({ type: 'left', id: 'app-1', reason: 'left' });
     // Spark's executor ends with its driver.
-    await expect(one.run(task(66, id))).rejects.toThrow(/is not here/);
+    await expect(one.run(task(66, id), BLOBS)).rejects.toThrow(/is not here/);
     await until(() => one.executors().length === 0 && readdirSync(join(directory, 'work')).length === 0, 'something stayed');
   });
 

@@ -130,7 +130,7 @@ export function connectAgent(address: string, { hello, key, secret }: AgentHello
 export function launch(frame: FrameWriter, taskId: number, executorId: string, stage = 0): FrameWriter {
   const payload = Buffer.alloc(8);
   payload.writeBigInt64BE(BigInt(taskId));
-  return frame.u64(taskId).u32(0).u32(taskId).string(executorId).string(`task ${taskId}.0 in stage ${stage}.0 (TID ${taskId})`).bytes(payload);
+  return frame.u64(taskId).u32(0).u32(taskId).string(executorId).string(`task ${taskId}.0 in stage ${stage}.0 (TID ${taskId})`).u32(0).bytes(payload);
 }
 
 export function attach(executorId: string, workerId: string, cores = 2): FrameWriter {

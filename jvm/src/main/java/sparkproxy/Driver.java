@@ -20,6 +20,11 @@ import org.apache.spark.scheduler.cluster.CoarseGrainedClusterMessages.*;
  * way it comes first.
  */
 public final class Driver implements Link.Handler {
+  private static final class Base {
+    ByteBuffer task;
+    int id;
+  }
+
   private record Captured(External executor, LaunchTask message, long since) {}
 
   /** No longer than this does a new context wait for its first external executor; the dispatcher says when to go on. */
@@ -40,6 +45,9 @@ public final class Driver implements Link.Handler {
   final Link link;
   final Map<String, External> externals = new ConcurrentHashMap<>();
   private final Map<Long, Captured> captured = new ConcurrentHashMap<>();
+  /** The first task of each of the latest stages, and its name as a base once there is a second. */
+  private final Map<String, Base> bases = Delta.latest(Delta.BASES / 4);
+  private int lastBase;
   private final CountDownLatch connected = new CountDownLatch(1);
   private final CountDownLatch go = new CountDownLatch(1);
   final Wave.Choices choices = new Wave.Choices();
@@ -180,11 +188,28 @@ public final class Driver implements Link.Handler {
       skipUtf(head);
       String name = readUtf(head);
       int index = head.getInt();
-      frame.u64(taskId).u32(attempt).u32(index).string(task.executor.executorId).string(name).blob(bytes);
+      frame.u64(taskId).u32(attempt).u32(index).string(task.executor.executorId).string(name);
+      int from = Math.max(0, name.indexOf(" in stage ")), to = name.indexOf(" (TID ");
+      write(frame, to < from ? name : name.substring(from, to), bytes);
       captured.put(taskId, task);
       ids.add(taskId);
     }
     if (!link.send(frame)) for (Long taskId : ids) fallBack(taskId);
+  }
+
+  /** As what makes it differ from the first of its stage, or whole. */
+  private void write(Frame frame, String stage, ByteBuffer bytes) {
+    synchronized (bases) {
+      Base base = bases.get(stage);
+      Frame delta = base == null ? null : Delta.of(base.task, bytes);
+      if (delta == null) {
+        if (base == null && Delta.mayBeBase(bytes)) bases.computeIfAbsent(stage, any -> new Base()).task = bytes;
+        frame.u32(0).blob(bytes);
+        return;
+      }
+      if (base.id == 0) link.sendSoon(new Frame(Frame.BASE).u32(base.id = ++lastBase).blob(base.task));
+      frame.u32(base.id).blob(delta.body());
+    }
   }
 
   private static void skipUtf(ByteBuffer in) {
@@ -253,6 +278,9 @@ public final class Driver implements Link.Handler {
   public void up(Map<String, String> welcome) {
     Log.info("linked to dispatcher " + welcome.getOrDefault("dispatcher", "?") + " as " + welcome.getOrDefault("application", "?"));
     for (External one : externals.values()) if (one.isLaunched()) launched(one);
+    synchronized (bases) {
+      bases.clear();
+    }
     connected.countDown();
     backend.reviveOffers();
   }

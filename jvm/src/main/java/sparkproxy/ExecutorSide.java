@@ -25,6 +25,7 @@ public final class ExecutorSide implements Link.Handler {
   private final LinkedHashMap<Long, Phase> launched = new LinkedHashMap<>();
   /** Tasks for which there is no core yet. */
   private final LinkedHashMap<Long, ByteBuffer> waiting = new LinkedHashMap<>();
+  private final Map<Integer, byte[]> bases = Delta.latest(Delta.BASES);
   private int running;
   /** How many run at once, as the worker says. */
   private int most = Integer.MAX_VALUE;
@@ -130,7 +131,9 @@ public final class ExecutorSide implements Link.Handler {
   public void received(int type, ByteBuffer body) {
     if (type == Frame.RUN) {
       for (int left = body.getInt(); left > 0; left--) {
-        ByteBuffer task = ByteBuffer.wrap(Frame.readBlob(body));
+        byte[] base = bases.get(body.getInt());
+        byte[] bytes = Frame.readBlob(body);
+        ByteBuffer task = base == null ? ByteBuffer.wrap(bytes) : Delta.apply(base, bytes);
         long taskId = task.getLong(0);
         synchronized (launched) {
           Phase before = launched.get(taskId);
@@ -140,6 +143,8 @@ public final class ExecutorSide implements Link.Handler {
           next();
         }
       }
+    } else if (type == Frame.BASE) {
+      bases.put(body.getInt(), Frame.readBlob(body));
     } else if (type == Frame.STOP) {
       exit("asked to by its worker", 0);
     }

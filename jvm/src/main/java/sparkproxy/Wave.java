@@ -103,7 +103,7 @@ public final class Wave {
     List<TaskDescription> asked = new ArrayList<>();
     List<TaskInfo> infos = new ArrayList<>();
     Frame frame = new Frame(Frame.CHOOSE);
-    Frame list = new Frame(0);
+    Frame list = new Frame();
     for (Object group : Reflect.each(tasks)) {
       for (Object one : Reflect.each(group)) {
         TaskDescription task = (TaskDescription) one;
@@ -123,7 +123,7 @@ public final class Wave {
     if (asked.isEmpty()) return;
     frame.u32(driver.choices.next()).u32(candidates.size());
     for (Candidate one : candidates) frame.string(one.executor.executorId).u32(one.free);
-    frame.u32(asked.size()).raw(list.body().position(1));
+    frame.u32(asked.size()).raw(list.body());
     int[] places = driver.choices.ask(driver, frame, asked.size());
     if (places == null) return;
     for (int i = 0; i < places.length; i++) {
