@@ -254,12 +254,23 @@ const FIXED_BYTES = 8;
  * @throws SP_PROTOCOL_BAD_VALUE
  */
 export function envelopeBytes(envelope: Envelope): number {
-  const { id, type, sender, replyTo, body } = envelope;
+  const { id, type, sender, replyTo } = envelope;
   if (id.length > MAX_NAME || type.length > MAX_NAME || sender.length > MAX_NAME || replyTo.length > MAX_NAME) {
     throw protocolErrors.BAD_VALUE({ field: 'an envelope', reason: `id, type, sender and replyTo must be shorter than ${MAX_NAME}` });
   }
-  if (body.length > 0xffff_ffff) throw protocolErrors.BAD_VALUE({ field: 'an envelope', reason: `its body of ${body.length} bytes is too large` });
-  return body.length + FIXED_BYTES + 8 + 3 * (id.length + type.length + sender.length + replyTo.length);
+  const length = bodyBytes(envelope);
+  if (length > 0xffff_ffff) throw protocolErrors.BAD_VALUE({ field: 'an envelope', reason: `its body of ${length} bytes is too large` });
+  return length + FIXED_BYTES + 8 + 3 * (id.length + type.length + sender.length + replyTo.length);
+}
+
+function bodyBytes({ seal, body }: Envelope): number {
+  return seal === undefined ? body.length : seal.length + body.length;
+}
+
+/** An envelope whose body is in one piece. */
+export function inOnePiece(envelope: Envelope): Envelope {
+  const { id, type, sender, replyTo, seal, body } = envelope;
+  return seal === undefined ? envelope : { id, type, sender, replyTo, body: Buffer.concat([seal, body]) };
 }
 
 /** Writes all of an envelope but its body, which must follow as it is. The envelope was checked by `envelopeBytes`. */
@@ -268,11 +279,12 @@ export function writeEnvelopeHeader(writer: BinaryWriter, envelope: Envelope): v
   writer.u8(MAGIC_1);
   writer.u8(ENVELOPE_VERSION);
   writer.u8(0);
-  writer.u32(envelope.body.length);
+  writer.u32(bodyBytes(envelope));
   writer.string(envelope.id);
   writer.string(envelope.type);
   writer.string(envelope.sender);
   writer.string(envelope.replyTo);
+  if (envelope.seal !== undefined) writer.raw(envelope.seal);
 }
 
 const shared = new BinaryWriter();

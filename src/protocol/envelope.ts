@@ -12,4 +12,9 @@ export interface Envelope {
   /** Queue on which the sender reads answers; empty when none is expected. */
   readonly replyTo: string;
   readonly body: Uint8Array;
+  /**
+   * The beginning of the body, where that is made apart (a signature in front of what is signed): it is spared a copy of the body.
+   * Whoever writes an envelope writes both as one body; who has it from a transport in the same process may still see both.
+   */
+  readonly seal?: Uint8Array | undefined;
 }

@@ -59,14 +59,10 @@ export class FrameSigner {
     out.f64(this.#now());
     const prefix = out.finish();
     const mac = createHmac('sha256', current.key('sign')).update(prefix).update(envelope.body).digest();
-    const header = prefix.subarray(scopeBytes);
-    // All of it is written below: no need to clear it first.
-    const body = new Uint8Array(Buffer.allocUnsafeSlow(header.length + MAC_BYTES + envelope.body.length).buffer);
-    body.set(header);
-    body.set(mac, header.length);
-    body.set(envelope.body, header.length + MAC_BYTES);
-    const { id, type, sender, replyTo } = envelope;
-    return { id, type, sender, replyTo, body };
+    out.raw(prefix.subarray(scopeBytes));
+    out.raw(mac);
+    const { id, type, sender, replyTo, body } = envelope;
+    return { id, type, sender, replyTo, body, seal: out.finish() };
   }
 
   /** A channel that is used no more. */
@@ -104,8 +100,8 @@ export class FrameVerifier {
   /** @throws SP_SECURITY_UNSIGNED, _UNKNOWN_KEY, _BAD_SIGNATURE, _EXPIRED, _FUTURE, _REPLAYED */
   verify(envelope: Envelope): Verified {
     const { ring, now, ttlMs, skewMs } = this.#options;
-    const { body } = envelope;
-    const reader = new BinaryReader(body);
+    const { seal, body } = envelope;
+    const reader = new BinaryReader(seal ?? body);
     let keyId: string;
     let session: Uint8Array;
     let number: number;
@@ -125,9 +121,10 @@ export class FrameVerifier {
     }
     const key = ring.get(keyId);
     if (key === undefined) throw SECURITY_ERRORS.UNKNOWN_KEY({ key: keyId });
-    const content = body.subarray(headerBytes + MAC_BYTES);
+    // In the process that signed it, the signature still stands apart.
+    const content = seal === undefined ? body.subarray(headerBytes + MAC_BYTES) : body;
     writeScope(this.#channel, envelope);
-    out.raw(body.subarray(0, headerBytes));
+    out.raw((seal ?? body).subarray(0, headerBytes));
     const expected = createHmac('sha256', key.key('sign')).update(out.finish()).update(content).digest();
     if (!timingSafeEqual(expected, mac)) throw SECURITY_ERRORS.BAD_SIGNATURE();
     const age = now() - signedAt;

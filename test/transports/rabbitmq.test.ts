@@ -1,6 +1,7 @@
 import { connect as connectAmqp, type Channel, type ChannelModel } from 'amqplib';
 import { Socket } from 'node:net';
 import { afterAll, afterEach, beforeAll, expect, it, vi } from 'vitest';
+import { newKeyLine, parseKeyRing, secureTransport } from '../../src/security/index.ts';
 import type { Transport } from '../../src/transports/contract.ts';
 import { connectTransport, type AnyTransportOptions } from '../../src/transports/index.ts';
 import { envelope, reading, text } from '../conformance/transport.ts';
@@ -63,6 +64,16 @@ describeWith(['rabbitmq'], 'the RabbitMQ transport', () => {
   async function ready(admin: Channel, name: string): Promise<number> {
     return (await admin.checkQueue(`spark-proxy:${name}:q:q`)).messageCount;
   }
+
+  it('carries signed frames of any size', async () => {
+    const name = fresh();
+    const ring = parseKeyRing(newKeyLine('one'), 'the test');
+    const [sender, receiver] = [secureTransport(await open(name), ring), secureTransport(await open(name), ring)];
+    const inbox = await reading(receiver, 'q');
+    const bodies = [10, 300_000, 0, 262_144].map((size) => new Uint8Array(size).fill(size % 251));
+    for (const body of bodies) await sender.send('q', envelope(body));
+    expect((await inbox.until(bodies.length)).map(({ envelope: { body } }) => Buffer.from(body))).toEqual(bodies.map((body) => Buffer.from(body)));
+  });
 
   it('loses nothing and repeats nothing over a kill and restart, with quorum and with classic queues', async () => {
     const kinds = await Promise.all(

@@ -3,6 +3,7 @@ import { mkdirSync, rmdirSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, expect, it, vi } from 'vitest';
+import { newKeyLine, parseKeyRing, secureTransport } from '../../src/security/index.ts';
 import type { Delivery, Transport } from '../../src/transports/contract.ts';
 import { connectTransport, type AnyTransportOptions } from '../../src/transports/index.ts';
 import { Inbox, envelope, reading, text } from '../conformance/transport.ts';
@@ -41,6 +42,16 @@ async function until(condition: () => boolean | Promise<boolean>): Promise<void>
 const numbers = (count: number): string[] => Array.from({ length: count }, (_, i) => String(i));
 
 describeWith(['redis'], 'the Redis transport', () => {
+  it('carries signed frames of any size', async () => {
+    const server = await redis();
+    const ring = parseKeyRing(newKeyLine('one'), 'the test');
+    const [sender, receiver] = [secureTransport(await open(server.url), ring), secureTransport(await open(server.url), ring)];
+    const inbox = await reading(receiver, 'q');
+    const bodies = [10, 300_000, 0, 262_144].map((size) => new Uint8Array(size).fill(size % 251));
+    for (const body of bodies) await sender.send('q', envelope(body));
+    expect((await inbox.until(bodies.length)).map(({ envelope: { body } }) => Buffer.from(body))).toEqual(bodies.map((body) => Buffer.from(body)));
+  });
+
   it('leaves no key behind when everyone has closed and queues were read or deleted', async () => {
     const server = await redis();
     const [a, b] = [await connectTransport(server.url), await connectTransport(server.url)];

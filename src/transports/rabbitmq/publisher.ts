@@ -1,5 +1,5 @@
 import { newId } from '../../core/ids.ts';
-import { encodeEnvelope } from '../../protocol/codec.ts';
+import { encodeEnvelope, inOnePiece } from '../../protocol/codec.ts';
 import type { Envelope } from '../../protocol/envelope.ts';
 import { EMPTY_BYTES } from '../../protocol/task.ts';
 import { Deque } from '../deque.ts';
@@ -171,7 +171,8 @@ export class Publisher {
     });
   }
 
-  async #largeMessage(envelope: Envelope): Promise<Message> {
+  async #largeMessage(given: Envelope): Promise<Message> {
+    const envelope = inOnePiece(given);
     const reference = newId('body');
     await this.#large.upload(reference, envelope.body);
     return { headers: { l: reference, n: envelope.body.length }, content: bufferOf(encodeEnvelope({ ...envelope, body: EMPTY_BYTES })) };

@@ -87,7 +87,7 @@ export class RedisConsumer {
       const beside = body?.length ?? length ?? 0;
       if (beside > this.#host.maxFrameBytes) throw new Error(`its body of ${beside} bytes is over the limit`);
       const head = decodeEnvelope(envelope, this.#host.maxFrameBytes + 16_384);
-      const whole = length === undefined ? (body === undefined ? head : { ...head, body }) : this.#fetch(head, tag, length);
+      const whole = length === undefined ? (body === undefined ? head : withBody(head, body)) : this.#fetch(head, tag, length);
       const made = (each: Envelope): RedisDelivery => new RedisDelivery(each, redelivered, this, tag);
       this.#arrivals.add(whole instanceof Promise ? whole.then(made) : made(whole), (error) => this.#refuse(tag, error));
     } catch (error) {
@@ -103,7 +103,7 @@ export class RedisConsumer {
   }
 
   async #fetch(head: Envelope, tag: string, length: number): Promise<Envelope> {
-    return { ...head, body: await this.#host.fetch(this.queue, tag, length) };
+    return withBody(head, await this.#host.fetch(this.queue, tag, length));
   }
 
   /** What can never be handled is dropped, or it would come back for ever; a body that cannot be fetched now goes back. */
@@ -117,4 +117,9 @@ export class RedisConsumer {
     if (this.cancelled) this.answer(delivery.tag, 'nack');
     else this.#handle(delivery);
   }
+}
+
+/** The body came apart from its envelope; a signature stayed there. */
+function withBody(head: Envelope, body: Uint8Array): Envelope {
+  return { ...head, body: head.body.length === 0 ? body : Buffer.concat([head.body, body]) };
 }
