@@ -111,13 +111,19 @@ export function inAspectOrder(advice: readonly Advice[]): readonly Advice[] {
 }
 
 const NO_PARAMETERS = /^(?:async\b\s*)?(?:function\b\s*)?\*?\s*(?:[\w$#]+\s*)?\(\s*\)/;
+const TAKES = new WeakMap<(...args: never[]) => unknown, boolean>();
 
 /**
- * Whether a join point must be made for this advice. Read once, when weaving. A length of 0 alone proves nothing (rest
+ * Whether a join point must be made for this advice. Read once, when first woven. A length of 0 alone proves nothing (rest
  * and default parameters, `arguments`, test doubles), so its own text must show an empty parameter list.
  */
 export function takesParameters(run: (...args: never[]) => unknown): boolean {
   if (run.length > 0) return true;
-  const text = Function.prototype.toString.call(run);
-  return !NO_PARAMETERS.test(text) || /\barguments\b|\[native code\]/.test(text);
+  let takes = TAKES.get(run);
+  if (takes === undefined) {
+    const text = Function.prototype.toString.call(run);
+    takes = !NO_PARAMETERS.test(text) || /\barguments\b|\[native code\]/.test(text);
+    TAKES.set(run, takes);
+  }
+  return takes;
 }

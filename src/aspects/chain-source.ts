@@ -1,7 +1,7 @@
-import { rowOf, takesParameters } from './advice.ts';
+import { rowOf, takesParameters, type AnyFunction } from './advice.ts';
 import { isConstructible } from './chain-helpers.ts';
 import type { ChainRequest } from './chain-request.ts';
-import { joinPointClasses } from './join-point.ts';
+import { MAX_COUNT } from './join-point.ts';
 
 /** What a call looks like where code is written for it. */
 interface Shape {
@@ -15,12 +15,45 @@ const ANY: Shape = { count: undefined, self: 'self' };
 
 let sequence = 0;
 
+/** Source of a chain, and which of the names that it may use it does use. */
+export interface ChainText {
+  readonly text: string;
+  readonly names: readonly string[];
+}
+
+/** Programs weave the same few shapes of advice at many sites. */
+const texts = new Map<string, ChainText>();
+const MAX_TEXTS = 500;
+
 /**
- * The source of one site, for `new Function`. Every site has its own text and functions, so type feedback of one call site
- * never mixes with another's, and V8 can inline advice and original into the caller.
+ * The source of one site, for `new Function`. Every site has functions of its own, so type feedback of one call site never mixes with
+ * another's, and V8 can inline advice and original into the caller.
  */
-export function chainSource(request: ChainRequest): string {
-  return new Source(request).text();
+export function chainSource(request: ChainRequest, names: readonly string[]): ChainText {
+  const shape = shapeOf(request);
+  let known = texts.get(shape);
+  if (known === undefined) {
+    const text = new Source(request).text();
+    const words = new Set(text.match(/[\w$]+/g));
+    known = { text, names: names.filter((name) => words.has(name)) };
+    if (texts.size >= MAX_TEXTS) texts.clear();
+    texts.set(shape, known);
+  }
+  const url = `spark-proxy:weave/${request.signature.toString().replace(/[^\w$.#-]/g, '-')}/${++sequence}`;
+  return { ...known, text: `${known.text}\n//# sourceURL=${url}` };
+}
+
+/** All that the text of a chain depends on. */
+function shapeOf({ signature: { kind }, callee: { original, inherited, invoked, newTarget }, advice }: ChainRequest): string {
+  const target = typeof newTarget === 'function' ? 'function' : newTarget;
+  const each = advice.map(({ kind: when, run, aspect }) => `${when}${takesParameters(run) ? ' jp' : ''}${aspect === undefined ? '' : ' this'}`);
+  return [kind, arityOf(original), isConstructible(original), inherited !== undefined, invoked === true, target, ...each].join();
+}
+
+/** A class may have a static member of that name. */
+function arityOf(original: AnyFunction): number {
+  const declared: unknown = original.length;
+  return Number.isInteger(declared) ? (declared as number) : 0;
 }
 
 class Source {
@@ -34,17 +67,14 @@ class Source {
 
   constructor(request: ChainRequest) {
     this.#request = request;
-    // A class may have a static member of that name.
-    const declared: unknown = request.callee.original.length;
-    this.#arity = Number.isInteger(declared) ? (declared as number) : 0;
-    this.#counts = [this.#arity, this.#arity + 1, this.#arity - 1].filter((count) => count >= 0 && count < joinPointClasses().length);
+    this.#arity = arityOf(request.callee.original);
+    this.#counts = [this.#arity, this.#arity + 1, this.#arity - 1].filter((count) => count >= 0 && count <= MAX_COUNT);
     this.#construct = request.signature.kind === 'construct';
   }
 
   text(): string {
-    const url = `spark-proxy:weave/${this.#request.signature.toString().replace(/[^\w$.#-]/g, '-')}/${++sequence}`;
     const shell = this.#construct && this.#request.callee.invoked !== true ? this.#constructShell() : this.#functionShell();
-    return ['"use strict";', ...this.#functions.values(), shell, `//# sourceURL=${url}`].join('\n');
+    return ['"use strict";', ...this.#functions.values(), shell].join('\n');
   }
 
   #names(count: number | undefined): string[] {

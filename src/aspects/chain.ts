@@ -3,7 +3,7 @@ import { compileClosures } from './chain-closures.ts';
 import { HELPERS } from './chain-helpers.ts';
 import type { ChainRequest, CompiledChain, ShellState } from './chain-request.ts';
 import { chainSource } from './chain-source.ts';
-import { joinPointClasses } from './join-point.ts';
+import { joinPointClass, MAX_COUNT } from './join-point.ts';
 
 let codeGeneration: boolean | undefined;
 
@@ -50,17 +50,13 @@ const TO_STRING: PropertyDescriptor = {
   writable: true,
 };
 
-let named: Readonly<Record<string, unknown>> | undefined;
-
 /** The classes of join points as JP0, JP1... */
-const joinPoints = (): Readonly<Record<string, unknown>> => (named ??= Object.fromEntries(joinPointClasses().map((made, count) => [`JP${count}`, made])));
+const JOIN_POINTS: readonly string[] = Array.from({ length: MAX_COUNT + 1 }, (_, count) => `JP${count}`);
 
 function generate(request: ChainRequest, state: ShellState): AnyFunction {
   const { callee, advice, signature } = request;
-  // Parameters, unlike constants of the body, need no check that they are initialised, which keeps what V8 inlines small.
   const scope: Record<string, unknown> = {
     ...HELPERS,
-    ...joinPoints(),
     ST: state,
     SIG: signature,
     O: callee.original,
@@ -72,7 +68,9 @@ function generate(request: ChainRequest, state: ShellState): AnyFunction {
     scope[`A${i}`] = run;
     scope[`I${i}`] = aspect;
   }
+  // Parameters, unlike constants of the body, need no check that they are initialised, which keeps what V8 inlines small.
+  const { text, names } = chainSource(request, [...Object.keys(scope), ...JOIN_POINTS]);
   // oxlint-disable-next-line no-new-func
-  const factory = new Function(...Object.keys(scope), chainSource(request)) as AnyFunction;
-  return factory(...Object.values(scope)) as AnyFunction;
+  const factory = new Function(...names, text) as AnyFunction;
+  return factory(...names.map((name) => (name in scope ? scope[name] : joinPointClass(JOIN_POINTS.indexOf(name))))) as AnyFunction;
 }

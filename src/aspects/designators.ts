@@ -48,12 +48,14 @@ function member(kind: JoinPointKind, given: NamePattern | AnyClass, name: string
     exact: own.exact ?? own.symbol,
     requiredTexts: required === undefined ? undefined : [required],
     kinds: new Set([kind]),
-    evaluate: (shadow) =>
-      all(
+    // Most members of a class differ by name: their class is not looked at.
+    evaluate(shadow) {
+      const named = all(
         known(shadow.kind, (value) => value === kind),
         known(shadow.name, (value) => own.test(value)),
-        type === undefined ? true : typeOf(shadow, type),
-      ),
+      );
+      return named === false || type === undefined ? named : all(named, typeOf(shadow, type));
+    },
   });
 }
 

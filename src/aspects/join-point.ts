@@ -145,27 +145,32 @@ export class JoinPointN extends JoinPointBase {
   }
 }
 
-/** Makes a join point of as many arguments as its place in {@link joinPointClasses}. */
+/** Calls with more arguments share one class, {@link JoinPointN}. */
+export const MAX_COUNT = 8;
+
+/** Makes a join point of so many arguments, see {@link joinPointClass}. */
 export type JoinPointClass = new (signature: Signature, self: unknown, next: Continuation | undefined, ...args: unknown[]) => JoinPointBase;
 
-let classes: readonly JoinPointClass[] | undefined;
+const classes: JoinPointClass[] = [];
 
 /**
- * A class for each number of arguments up to 8, for generated code: flat constructors, as each byte of theirs counts when
+ * The class for a number of arguments up to {@link MAX_COUNT}, for generated code: flat constructors, as each byte of theirs counts when
  * V8 decides what it inlines.
  */
-export function joinPointClasses(): readonly JoinPointClass[] {
-  return (classes ??= Array.from({ length: 9 }, (_, arity) => {
-    const names = Array.from({ length: arity }, (_unused, i) => `a${i}`);
-    const own = ['signature', 'self', 'next', ...names];
-    const source = `return function JoinPoint${arity}(${own.join(', ')}) { ${own.map((name) => `this.${name} = ${name};`).join(' ')} };`;
-    // oxlint-disable-next-line no-new-func
-    const made = new Function(source)() as JoinPointClass;
-    // oxlint-disable-next-line no-new-func
-    const get = new Function(`return [${names.map((name) => `this.${name}`).join(', ')}];`) as () => unknown[];
-    made.prototype = Object.create(JoinPointBase.prototype, { args: { get } });
-    return made;
-  }));
+export function joinPointClass(count: number): JoinPointClass {
+  return (classes[count] ??= makeClass(count));
+}
+
+function makeClass(count: number): JoinPointClass {
+  const names = Array.from({ length: count }, (_, i) => `a${i}`);
+  const own = ['signature', 'self', 'next', ...names];
+  const source = `return function JoinPoint${count}(${own.join(', ')}) { ${own.map((name) => `this.${name} = ${name};`).join(' ')} };`;
+  // oxlint-disable-next-line no-new-func
+  const made = new Function(source)() as JoinPointClass;
+  // oxlint-disable-next-line no-new-func
+  const get = new Function(`return [${names.map((name) => `this.${name}`).join(', ')}];`) as () => unknown[];
+  made.prototype = Object.create(JoinPointBase.prototype, { args: { get } });
+  return made;
 }
 
 /** The join point as before and after advice see it. */

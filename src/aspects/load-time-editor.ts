@@ -44,6 +44,8 @@ export function createEditor({ bindings, report, dryRun, edited, unreadable }: E
       report.skipped(module, 0, undefined, why);
       unreadable?.(module, why);
     },
+    // Only calls and accesses are looked for inside of functions.
+    readsOutline: (module) => !candidates(module).some(({ pointcut: { kinds } }) => kinds.has('call') || kinds.has('get') || kinds.has('set')),
     edit(module: ParsedModule): boolean {
       const text = new WovenText(module, candidates(module), report);
       editFunctions(text);

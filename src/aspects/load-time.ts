@@ -3,7 +3,7 @@ import { nodeRequire } from '../core/require.ts';
 import { errors } from './errors.ts';
 import { applyEditors } from '../loader/edit.ts';
 import type { SourceEditor, SourceModule } from '../loader/contract.ts';
-import { createEditor } from './load-time-editor.ts';
+import { createEditor, type EditorOptions } from './load-time-editor.ts';
 import { openSites, type SiteHost } from './load-time-sites.ts';
 import type { PartialShadow } from './pointcut.ts';
 import { Report, type MatchedShadow, type Skipped } from './report.ts';
@@ -228,9 +228,19 @@ export function setDryRun(on: boolean): void {
   dryRun = on;
 }
 
+type Labelled = ReturnType<EditorOptions['bindings']>;
+/** Asked for with each module that is loaded. */
+const labelled = new WeakMap<Registration, Labelled>();
+
+function labelledOf(registration: Registration): Labelled {
+  let known = labelled.get(registration);
+  if (known === undefined) labelled.set(registration, (known = registration.entries.map(({ pointcut, entry }) => ({ pointcut, label: entry.pointcut }))));
+  return known;
+}
+
 /** For `addEditor` of src/loader: weaves what registered aspects may match. */
 export const loadTimeEditor: SourceEditor = createEditor({
-  bindings: () => [...registrations].flatMap(({ entries }) => entries.map(({ pointcut, entry }) => ({ pointcut, label: entry.pointcut }))),
+  bindings: () => [...registrations].flatMap(labelledOf),
   report,
   dryRun: () => dryRun,
   edited(module, text) {

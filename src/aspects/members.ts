@@ -1,7 +1,7 @@
 import type { AnyFunction } from './advice.ts';
 import { annotationsOf } from './annotation.ts';
 import { errors } from './errors.ts';
-import type { Shadow } from './pointcut.ts';
+import type { PartialShadow, Shadow } from './pointcut.ts';
 import { originalOf, type Member } from './site.ts';
 
 /** A target taken apart. */
@@ -67,8 +67,15 @@ function membersOf(owner: object): Map<string | symbol, Found> {
   return found;
 }
 
-/** Classes kept in properties are not methods. Read once, when weaving. */
-const isMethod = (value: unknown): value is AnyFunction => typeof value === 'function' && !/^class\b/.test(Function.prototype.toString.call(originalOf(value)));
+/** Classes kept in properties are not methods. Read once, when weaving; only a class has a `prototype` that cannot be assigned, and needs its text read. */
+function isMethod(value: unknown): value is AnyFunction {
+  if (typeof value !== 'function') return false;
+  const original = originalOf(value);
+  return Object.getOwnPropertyDescriptor(original, 'prototype')?.writable !== false || !/^class\b/.test(Function.prototype.toString.call(original));
+}
+
+/** Whether a join point may be asked for at all, by what is known without looking at the function. */
+export type MayMatch = (shadow: PartialShadow) => boolean;
 
 export interface Candidate {
   readonly shadow: Shadow;
@@ -77,18 +84,20 @@ export interface Candidate {
   readonly onlyByName: boolean;
 }
 
-/** Every join point that could be woven in a target, constructions excepted. */
-export function candidates(target: Target, module: string | undefined): readonly Candidate[] {
+const KINDS = { execution: 'value', get: 'get', set: 'set' } as const;
+
+/** Every join point that could be woven in a target and may be asked for, constructions excepted. */
+export function candidates(target: Target, module: string | undefined, mayMatch: MayMatch = () => true): readonly Candidate[] {
   const ofClass = annotationsOf(target.classFunction, undefined, undefined);
   return target.parts.flatMap(({ owner, isStatic, deep }) => {
     const out: Candidate[] = [];
     for (const [key, { descriptor, own }] of membersOf(owner)) {
-      const functions = { execution: isMethod(descriptor.value) ? descriptor.value : undefined, get: descriptor.get, set: descriptor.set };
       for (const kind of ['execution', 'get', 'set'] as const) {
-        const original = functions[kind] as AnyFunction | undefined;
+        const original = descriptor[KINDS[kind]] as AnyFunction | undefined;
         if (original === undefined) continue;
-        const annotations = [...new Set([...annotationsOf(original, owner, key), ...ofClass])];
-        const shadow: Shadow = { kind, name: key, declaringType: target.name, isStatic, module, annotations };
+        const known = { kind, name: key, declaringType: target.name, isStatic, module };
+        if (!mayMatch(known) || (kind === 'execution' && !isMethod(original))) continue;
+        const shadow: Shadow = { ...known, annotations: [...new Set([...annotationsOf(original, owner, key), ...ofClass])] };
         out.push({ shadow, member: { owner, key, kind, original, own }, onlyByName: !own && !deep });
       }
     }

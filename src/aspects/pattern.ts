@@ -63,32 +63,39 @@ function tokenize(glob: string, paths: boolean): Token[] {
 
 /** Runs all positions of the glob at once (Thompson), so the time is bounded by text length x glob length. */
 function matchTokens(tokens: readonly Token[], text: string): boolean {
-  let states = new Set<number>();
-  const enter = (into: Set<number>, at: number, previous: string): void => {
-    if (into.has(at)) return;
+  const { length } = tokens;
+  let states = new Uint8Array(length + 1);
+  let next = new Uint8Array(length + 1);
+  enter(tokens, states, 0, '');
+  for (let i = 0; i < text.length; i++) {
+    const c = text[i]!;
+    next.fill(0);
+    let some = false;
+    for (let at = 0; at < length; at++) {
+      if (states[at] === 0) continue;
+      const token = tokens[at];
+      if (token === GLOBSTAR || (token === STAR && c !== '/')) enter(tokens, next, at, c);
+      else if (token === c || (token === ANY && c !== '/')) enter(tokens, next, at + 1, c);
+      else continue;
+      some = true;
+    }
+    if (!some) return false;
+    [states, next] = [next, states];
+  }
+  return states[length] === 1;
+}
+
+function enter(tokens: readonly Token[], into: Uint8Array, from: number, previous: string): void {
+  for (let at = from; into[at] === 0; at++) {
     const token = tokens[at];
     // '' is the slash of a leading `**/`: it is met at the start of a path segment.
     if (token === '') {
-      if (previous === '' || previous === '/') enter(into, at + 1, previous);
+      if (previous === '' || previous === '/') continue;
       return;
     }
-    into.add(at);
-    if (token === STAR || token === GLOBSTAR) enter(into, at + 1, previous);
-  };
-  enter(states, 0, '');
-  for (let i = 0; i < text.length; i++) {
-    const c = text[i]!;
-    const next = new Set<number>();
-    for (const at of states) {
-      const token = tokens[at];
-      if (token === undefined) continue;
-      if (token === GLOBSTAR || (token === STAR && c !== '/')) enter(next, at, c);
-      else if (token === c || (token === ANY && c !== '/')) enter(next, at + 1, c);
-    }
-    if (next.size === 0) return false;
-    states = next;
+    into[at] = 1;
+    if (token !== STAR && token !== GLOBSTAR) return;
   }
-  return states.has(tokens.length);
 }
 
 /** Compiles a glob. In a path glob `*` and `?` stop at `/`, `**` does not. */

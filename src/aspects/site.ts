@@ -251,10 +251,10 @@ export interface Member {
 }
 
 /** @throws SP_ASPECTS_NOT_CONFIGURABLE when weaving the member is bound to fail. */
-export function assertReplaceable({ owner, key, kind, own }: Member, signature: Signature): void {
+export function assertReplaceable({ owner, key, kind, own }: Member, signature: () => Signature): void {
   const descriptor = own ? Object.getOwnPropertyDescriptor(owner, key) : undefined;
   const replaceable = own ? descriptor?.configurable === true || (kind === 'execution' && descriptor?.writable === true) : Object.isExtensible(owner);
-  if (!replaceable) throw errors.NOT_CONFIGURABLE({ joinPoint: signature.toString() });
+  if (!replaceable) throw errors.NOT_CONFIGURABLE({ joinPoint: signature().toString() });
 }
 
 /** Adds advice at a member: to the site already there, else to a new one. */

@@ -5,7 +5,7 @@ import { candidates, describeTarget, type Target } from './members.ts';
 import { adviceOf } from './metadata.ts';
 import { annotationsOf } from './annotation.ts';
 import { atSite, flowBindings } from './residue.ts';
-import { toPointcut, type Pointcut, type Shadow } from './pointcut.ts';
+import { toPointcut, type PartialShadow, type Pointcut, type Shadow } from './pointcut.ts';
 import { assertReplaceable, siteOf, weaveMember, type Entry, type Site } from './site.ts';
 
 export interface WeaveOptions {
@@ -172,7 +172,9 @@ export function weaveEntries(
   const described = describeTarget(given);
   const target: Target = context.className === undefined ? described : { ...described, name: context.className };
   const plans = new Map<unknown, Plan>();
-  const found = candidates(target, context.module);
+  // What was missed is told by all that there is.
+  const mayMatch = context.quiet === true ? (shadow: PartialShadow) => entries.some(({ pointcut }) => pointcut.evaluate(shadow) !== false) : undefined;
+  const found = candidates(target, context.module, mayMatch);
   const matched: string[] = [];
   const missed: PlacedEntry[] = [];
   for (const placed of entries) {
@@ -190,7 +192,7 @@ export function weaveEntries(
       const residue = pointcut.residue(shadow);
       if (residue === false || (onlyByName && !namesInherited(pointcut, shadow, context))) continue;
       const signature = (): Signature => new Signature({ ...shadow, parameterTypes: parameterTypes(member.owner, member.key) });
-      assertReplaceable(member, signature());
+      assertReplaceable(member, signature);
       plan(candidate, shadow, residue, (added) => weaveMember(member, signature, added));
     }
     const construction = constructShadow(target.name, context.module, target.classFunction);

@@ -3,6 +3,8 @@ export interface SourceEditor {
   readonly name: string;
   /** Cheap test on URL and text before anything is parsed; must be false for almost all modules. */
   wants(module: SourceModule): boolean;
+  /** True: the program it is given may have empty bodies of functions, where neither `class` nor a `#` is in them. @defaultValue false */
+  readsOutline?(module: SourceModule): boolean;
   /** Makes its edits through `module.edit` (a MagicString), keeping lines; returns false when it changed nothing. */
   edit(module: ParsedModule): boolean;
   /** Told of a module that it wanted and that cannot be edited: too large, or not parsed. */

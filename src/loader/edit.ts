@@ -4,6 +4,7 @@ import { nodeRequire } from '../core/require.ts';
 import { LoaderErrors } from './errors.ts';
 import type { ParsedModule, SourceEditor, SourceModule } from './contract.ts';
 import { parser } from './format.ts';
+import { outline } from './outline.ts';
 
 const logger = createLogger('loader');
 
@@ -31,7 +32,7 @@ export function editModule(editors: readonly SourceEditor[], module: SourceModul
   }
   let parsed: ParsedModule | undefined;
   try {
-    parsed = parse(module);
+    parsed = parse(module, wanting.every((editor) => editor.readsOutline?.(module) === true) ? outline(module.source) : undefined);
   } catch (error) {
     logger.warn(LoaderErrors.EDIT({ editor: 'parser', url: module.url }, error).message);
   }
@@ -62,11 +63,17 @@ function guarded(editor: SourceEditor, module: SourceModule, run: () => boolean)
   }
 }
 
-function parse(module: SourceModule): ParsedModule | undefined {
-  const { parseSync } = parser();
-  const result = parseSync('module.js', module.source, { sourceType: module.format === 'module' ? 'module' : 'commonjs', lang: 'js', preserveParens: false });
-  // Node tells the author of a syntax error better than we could.
-  if (result.errors.length > 0) return undefined;
+/** `brief`: its outline, where that is enough. */
+function parse(module: SourceModule, brief: string | undefined): ParsedModule | undefined {
+  const result = parser().parseSync('module.js', brief ?? module.source, {
+    sourceType: module.format === 'module' ? 'module' : 'commonjs',
+    lang: 'js',
+    preserveParens: false,
+  });
+  if (result.errors.length > 0) {
+    // Node tells the author of a syntax error better than we could.
+    return brief === undefined ? undefined : parse(module, undefined);
+  }
   const Edits = (nodeRequire('magic-string') as { default: typeof MagicString }).default;
   return { ...module, program: result.program, edit: new Edits(module.source) };
 }
