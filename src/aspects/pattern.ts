@@ -100,8 +100,20 @@ function enter(tokens: readonly Token[], into: Uint8Array, from: number, previou
 
 /** Compiles a glob. In a path glob `*` and `?` stop at `/`, `**` does not. */
 export function compileGlob(glob: string, paths: boolean): (text: string) => boolean {
-  const alternatives = expandBraces(glob).map((one) => tokenize(one, paths));
-  return (text) => alternatives.some((tokens) => matchTokens(tokens, text));
+  const alternatives = expandBraces(glob).map((one) => ({ tokens: tokenize(one, paths), segments: paths ? lastSegments(one) : undefined }));
+  return (text) => alternatives.some(({ tokens, segments }) => matchTokens(tokens, segments === undefined ? text : tail(text, segments)));
+}
+
+// Behind a leading globstar, `a/b*` asks for the last two segments of a path only.
+function lastSegments(glob: string): number | undefined {
+  const rest = /^\*\*\/(.*)$/s.exec(glob)?.[1];
+  return rest === undefined || rest.includes('**') ? undefined : rest.split('/').length;
+}
+
+function tail(path: string, segments: number): string {
+  let at = path.length;
+  for (let n = 0; n < segments && at >= 0; n++) at = at === 0 ? -1 : path.lastIndexOf('/', at - 1);
+  return path.slice(at + 1);
 }
 
 /** Quoted for the text of a pointcut, which `parsePointcut` reads again. */

@@ -1,5 +1,4 @@
-import type MagicString from 'magic-string';
-import type { ParsedModule, SourceModule } from '../loader/contract.ts';
+import type { ParsedModule, SourceEdits, SourceModule } from '../loader/contract.ts';
 import type { PartialShadow, Pointcut } from './pointcut.ts';
 import type { Report } from './report.ts';
 import type { Node } from './syntax.ts';
@@ -24,7 +23,7 @@ export type SiteText = readonly [
  */
 export class WovenText {
   readonly module: SourceModule;
-  readonly edit: MagicString;
+  readonly edit: SourceEdits;
   readonly #program: { readonly body: readonly Node[] };
   readonly #bindings: readonly { readonly pointcut: Pointcut; readonly label: string }[];
   readonly #report: Report;

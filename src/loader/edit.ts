@@ -1,8 +1,7 @@
-import type MagicString from 'magic-string';
 import { createLogger } from '../core/logger.ts';
-import { nodeRequire } from '../core/require.ts';
 import { LoaderErrors } from './errors.ts';
-import type { ParsedModule, SourceEditor, SourceModule } from './contract.ts';
+import type { ParsedModule, SourceEditor, SourceEdits, SourceModule } from './contract.ts';
+import { Edits } from './edits.ts';
 import { parser } from './format.ts';
 import { outline } from './outline.ts';
 
@@ -15,11 +14,22 @@ const MAX_SOURCE = 2 * 1024 * 1024;
 
 /** Runs the editors that want the module; undefined when it stays as it is. Never throws: a failing editor is logged and leaves no trace. */
 export function applyEditors(editors: readonly SourceEditor[], module: SourceModule): string | undefined {
-  return editModule(editors, module)?.append(EDITED).toString();
+  const edits = editModule(editors, module, (source) => new Edits(source));
+  if (edits === undefined) return undefined;
+  try {
+    return edits.toString() + EDITED;
+  } catch (error) {
+    logger.warn(LoaderErrors.EDIT({ editor: 'all', url: module.url }, error).message);
+    return undefined;
+  }
 }
 
-/** As `applyEditors`, for tools that want a source map too. */
-export function editModule(editors: readonly SourceEditor[], module: SourceModule): MagicString | undefined {
+/** As `applyEditors`, for tools that want a source map too: `make` gives a MagicString. */
+export function editModule<E extends Omit<SourceEdits, 'clone'> & { clone(): E }>(
+  editors: readonly SourceEditor[],
+  module: SourceModule,
+  make: (source: string) => E,
+): E | undefined {
   if (module.source.endsWith(EDITED)) return undefined;
   const wanting = editors.filter((editor) => guarded(editor, module, () => editor.wants(module)));
   if (wanting.length === 0) return undefined;
@@ -30,7 +40,7 @@ export function editModule(editors: readonly SourceEditor[], module: SourceModul
     unreadable(`it has more than ${MAX_SOURCE} characters`);
     return undefined;
   }
-  let parsed: ParsedModule | undefined;
+  let parsed: Omit<ParsedModule, 'edit'> | undefined;
   try {
     parsed = parse(module, wanting.every((editor) => editor.readsOutline?.(module) === true) ? outline(module.source) : undefined);
   } catch (error) {
@@ -40,7 +50,7 @@ export function editModule(editors: readonly SourceEditor[], module: SourceModul
     unreadable('it has a syntax error');
     return undefined;
   }
-  let edits = parsed.edit;
+  let edits = make(module.source);
   let changed = false;
   for (const editor of wanting) {
     // A failing editor must leave no trace for others.
@@ -64,7 +74,7 @@ function guarded(editor: SourceEditor, module: SourceModule, run: () => boolean)
 }
 
 /** `brief`: its outline, where that is enough. */
-function parse(module: SourceModule, brief: string | undefined): ParsedModule | undefined {
+function parse(module: SourceModule, brief: string | undefined): Omit<ParsedModule, 'edit'> | undefined {
   const result = parser().parseSync('module.js', brief ?? module.source, {
     sourceType: module.format === 'module' ? 'module' : 'commonjs',
     lang: 'js',
@@ -74,6 +84,5 @@ function parse(module: SourceModule, brief: string | undefined): ParsedModule | 
     // Node tells the author of a syntax error better than we could.
     return brief === undefined ? undefined : parse(module, undefined);
   }
-  const Edits = (nodeRequire('magic-string') as { default: typeof MagicString }).default;
-  return { ...module, program: result.program, edit: new Edits(module.source) };
+  return { ...module, program: result.program };
 }

@@ -1,14 +1,33 @@
 import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { basename, dirname, join } from 'node:path';
 import { nodeRequire } from '../core/require.ts';
 
 export type ModuleFormat = 'module' | 'commonjs';
 
-let oxc: typeof import('oxc-parser') | undefined;
+type Parser = Pick<typeof import('oxc-parser'), 'parseSync'>;
+let oxc: Parser | undefined;
 
 /** oxc-parser, loaded when first needed: a program whose modules nobody edits never pays for it. */
-export function parser(): typeof import('oxc-parser') {
-  return (oxc ??= nodeRequire('oxc-parser') as typeof import('oxc-parser'));
+export function parser(): Parser {
+  return (oxc ??= nativeParser() ?? (nodeRequire('oxc-parser') as Parser));
+}
+
+/**
+ * oxc-parser without what it loads beside its native part, which takes most of the time of its start. Undefined where that part is not the
+ * usual one of the platform (musl, WebAssembly, one that the environment names): finding it is oxc-parser's own business.
+ */
+function nativeParser(): Parser | undefined {
+  if (process.env['NAPI_RS_NATIVE_LIBRARY_PATH'] !== undefined) return undefined;
+  const abi: Readonly<Record<string, string>> = { linux: '-gnu', win32: '-msvc' };
+  try {
+    const near = createRequire(nodeRequire.resolve('oxc-parser'));
+    const { parseSync } = near(`@oxc-parser/binding-${process.platform}-${process.arch}${abi[process.platform] ?? ''}`) as Parser;
+    const { wrap } = near('oxc-parser/src-js/wrap') as { wrap: (parsed: ReturnType<Parser['parseSync']>) => ReturnType<Parser['parseSync']> };
+    return { parseSync: (...given) => wrap(parseSync(...given)) };
+  } catch {
+    return undefined;
+  }
 }
 
 const typeByFolder = new Map<string, ModuleFormat | undefined>();

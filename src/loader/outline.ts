@@ -3,7 +3,10 @@
  * text that is less than a parser's finds the bodies; wherever it is not sure of what it sees, it gives up, and all is parsed.
  */
 
-/** What a `/` means behind a token: a regular expression begins, something is divided, or only a parser knows. */
+/** What may change the meaning of a brace, or must be kept; all else is passed over by the engine's own search. */
+const NEXT = /["'`/\\(){}[\]#]|\b(?:class|extends)\b|<!--|-->/g;
+
+/** What a `/` means behind what is closed: a regular expression begins, something is divided, or only a parser knows. */
 const REGEXP = 0;
 const DIVISION = 1;
 const UNSURE = 2;
@@ -11,28 +14,15 @@ const UNSURE = 2;
 const BEFORE_REGEXP = new Set(['return', 'typeof', 'case', 'do', 'else', 'in', 'instanceof', 'new', 'void', 'delete', 'throw', 'default', 'extends']);
 /** Names in one place and keywords in another, or what may end a statement without a semicolon. */
 const UNSURE_BEHIND = new Set(['yield', 'await', 'of', 'async', 'let', 'static', 'break', 'continue', 'debugger']);
-/** What stands in parentheses behind these is followed by a statement. */
-const BEFORE_STATEMENT = new Set(['if', 'while', 'for', 'with']);
-
-const WORD = Uint8Array.from({ length: 128 }, (_, c) => Number(/[\w$]/.test(String.fromCharCode(c))));
-const isSpace = (c: number): boolean => c === 32 || (c >= 9 && c <= 13) || (c >= 128 && /\s/.test(String.fromCharCode(c)));
-const isWord = (c: number): boolean => (c < 128 ? WORD[c] === 1 : !isSpace(c));
-const code = (text: string): number => text.charCodeAt(0);
-
-const [QUOTE, APOSTROPHE, BACKTICK, BACKSLASH, SLASH, STAR, DOT, HASH] = ['"', "'", '`', '\\', '/', '*', '.', '#'].map(code) as Eight;
-const [PAREN, PAREN_END, BRACKET, BRACKET_END, BRACE, BRACE_END, EQUALS, GREATER] = ['(', ')', '[', ']', '{', '}', '=', '>'].map(code) as Eight;
-const [LESS, BANG, PLUS, MINUS, DOLLAR, LF, CR, ZERO] = ['<', '!', '+', '-', '$', '\n', '\r', '0'].map(code) as Eight;
-type Eight = [number, number, number, number, number, number, number, number];
-/** In place of characters: the last token was `=>`, or a name. */
-const ARROW = 1;
-const NAME = 2;
+/** By their last letters: what stands in parentheses behind these is followed by a statement (behind `await`, only in `for await`). */
+const BEFORE_STATEMENT: Readonly<Record<string, string>> = { f: 'if', e: 'while', r: 'for', h: 'with', t: 'await' };
 
 /**
  * The source with the bodies of functions (and other blocks behind parentheses) emptied, unless `class` or a `#` is in them. It is as long
  * as before, so that offsets stay. Undefined where nothing can be emptied, or not for sure. The text is assumed to have no syntax error.
  */
 export function outline(source: string): string | undefined {
-  const blocks = blocksOf(source);
+  const blocks = new Blocks(source).find();
   if (blocks === undefined || blocks.length === 0) return undefined;
   let text = '';
   let at = 0;
@@ -45,184 +35,240 @@ export function outline(source: string): string | undefined {
 
 type Block = readonly [from: number, to: number];
 
-/** What may be emptied, in order; undefined where a parser is needed to tell. */
-export function blocksOf(source: string): readonly Block[] | undefined {
-  const { length } = source;
-  const blocks: Block[] = [];
-  /** Of all that is open: what closes it, what a `/` means behind it; of a block, where it begins and how much was to be kept before. */
-  const open: { readonly end: number; readonly slash: number; readonly from: number; readonly kept: number }[] = [];
-  let kept = 0;
-  let slash = REGEXP;
-  let last = 0;
-  let word = '';
-  /** How much is open around a class whose body is still to come. */
-  let heritage = -1;
-  let inTemplate = false;
-  for (let at = source.startsWith('#!') ? lineEnd(source, 0) : 0; at < length; ) {
-    if (inTemplate) {
-      at = templatePart(source, at);
-      if (at > length) return undefined;
-      inTemplate = false;
-      if (source.charCodeAt(at - 1) === BACKTICK) [slash, last, word] = [DIVISION, BACKTICK, ''];
-      else {
-        open.push({ end: BACKTICK, slash: DIVISION, from: -1, kept });
-        [slash, last, word] = [REGEXP, BRACE, ''];
-      }
-      continue;
+/** Something that is open. */
+interface Open {
+  readonly closedBy: string;
+  readonly slash: number;
+  /** Of a block that may be emptied: where it begins; else -1. */
+  readonly from: number;
+  /** How much had been found before that is to be kept. */
+  readonly kept: number;
+}
+
+/** What may be emptied, in order. */
+export class Blocks {
+  readonly #source: string;
+  readonly #blocks: Block[] = [];
+  readonly #open: Open[] = [];
+  #kept = 0;
+  /** What a `/` means behind the last bracket that was closed. */
+  #slash = REGEXP;
+  readonly #comments: Block[] = [];
+  /** Behind the last regular expression. */
+  #regexpTo = -1;
+  /** How much is open around a class whose body is still to come, and where its `extends` is. */
+  #heritage = -1;
+  #extendsAt = -1;
+
+  constructor(source: string) {
+    this.#source = source;
+  }
+
+  /** Undefined where a parser is needed to tell. */
+  find(): readonly Block[] | undefined {
+    const source = this.#source;
+    NEXT.lastIndex = source.startsWith('#!') ? lineEnd(source, 0) : 0;
+    while (NEXT.test(source)) {
+      const end = NEXT.lastIndex;
+      const to = this.#token(source[end - 1]!, end - 1);
+      if (to > source.length) return undefined;
+      NEXT.lastIndex = to;
     }
-    const c = source.charCodeAt(at);
-    if (isSpace(c)) {
-      at++;
-      continue;
-    }
-    if (isWord(c)) {
-      const from = at;
-      const isNumber = c >= ZERO && c <= ZERO + 9;
-      // A number may end with its dot.
-      for (at++; at < length && (isWord(source.charCodeAt(at)) || (isNumber && source.charCodeAt(at) === DOT)); ) at++;
-      const isLabel = word === 'break' || word === 'continue';
-      const isProperty = last === DOT || last === HASH;
-      word = isNumber || isProperty ? '' : source.slice(from, at);
-      last = NAME;
-      slash = isLabel || UNSURE_BEHIND.has(word) ? UNSURE : BEFORE_REGEXP.has(word) ? REGEXP : DIVISION;
-      if (word === 'class') kept++;
-      if (heritage === open.length && (word === 'class' || word === 'function')) return undefined;
-      if (word === 'extends') heritage = open.length;
-      continue;
-    }
-    const next = source.charCodeAt(at + 1);
-    if (c === SLASH && next === SLASH) {
-      at = lineEnd(source, at);
-      continue;
-    }
-    if (c === SLASH && next === STAR) {
-      at = source.indexOf('*/', at + 2) + 2;
-      if (at < 2) return undefined;
-      continue;
-    }
-    const before = word;
-    const behind = last;
-    word = '';
-    last = c;
-    at++;
+    return this.#open.length === 0 ? this.#blocks : undefined;
+  }
+
+  /** Where to go on; Infinity: it is not sure. */
+  #token(c: string, at: number): number {
     switch (c) {
-      case QUOTE:
-      case APOSTROPHE:
-        at = textEnd(source, at, c);
-        if (at > length) return undefined;
-        slash = DIVISION;
-        break;
-      case BACKTICK:
-        inTemplate = true;
-        break;
-      case SLASH:
-        if (slash === UNSURE) return undefined;
-        if (slash === REGEXP) {
-          at = regularExpressionEnd(source, at);
-          if (at > length) return undefined;
-          slash = DIVISION;
-        } else slash = REGEXP;
-        break;
-      case PAREN:
-        open.push({ end: PAREN_END, slash: BEFORE_STATEMENT.has(before) ? REGEXP : before === 'await' ? UNSURE : DIVISION, from: -1, kept });
-        slash = REGEXP;
-        break;
-      case BRACKET:
-        open.push({ end: BRACKET_END, slash: DIVISION, from: -1, kept });
-        slash = REGEXP;
-        break;
-      case BRACE: {
-        const isClass = heritage === open.length;
-        if (isClass) heritage = -1;
-        const isBlock = !isClass && (behind === PAREN_END || behind === ARROW);
-        open.push({ end: BRACE_END, slash: UNSURE, from: isBlock ? at : -1, kept });
-        slash = REGEXP;
-        break;
-      }
-      case PAREN_END:
-      case BRACKET_END:
-      case BRACE_END: {
-        const closed = open.pop();
-        if (closed === undefined) return undefined;
-        if (closed.end === BACKTICK && c === BRACE_END) {
-          inTemplate = true;
-          break;
-        }
-        if (closed.end !== c) return undefined;
-        slash = closed.slash;
-        if (closed.from >= 0 && closed.kept === kept && at - 1 > closed.from) {
-          while (blocks.length > 0 && blocks.at(-1)![0] > closed.from) blocks.pop();
-          blocks.push([closed.from, at - 1]);
-        }
-        break;
-      }
-      case EQUALS:
-        if (next === GREATER) {
-          at++;
-          last = ARROW;
-        }
-        slash = REGEXP;
-        break;
-      case DOT:
-        if (next === DOT) {
-          // `...`
-          at += 2;
-          last = 0;
-        }
-        slash = REGEXP;
-        break;
-      case PLUS:
-      case MINUS:
-        slash = REGEXP;
-        if (next !== c) break;
-        at++;
-        // Before or behind its operand; `-->` may be a comment as HTML has them, as may `<!--`.
-        slash = UNSURE;
-        if (source.charCodeAt(at) === GREATER) return undefined;
-        break;
-      case LESS:
-        if (next === BANG) return undefined;
-        slash = REGEXP;
-        break;
-      case BACKSLASH:
-        return undefined;
-      case HASH:
-        kept++;
-        break;
+      case '(':
+        return this.#push(')', this.#behindParentheses(at), at, -1);
+      case '[':
+        return this.#push(']', DIVISION, at, -1);
+      case '{':
+        return this.#brace(at);
+      case ')':
+      case ']':
+      case '}':
+        return this.#close(c, at);
+      case '"':
+      case "'":
+        return textEnd(this.#source, at + 1, c);
+      case '`':
+        return this.#template(at + 1);
+      case '/':
+        return this.#solidus(at);
+      case '#':
+        this.#kept++;
+        return at + 1;
+      case 's':
+        return this.#word(at);
       default:
-        slash = REGEXP;
+        // An escape in a name, or a comment as HTML has them.
+        return Infinity;
     }
   }
-  return open.length === 0 && !inTemplate ? blocks : undefined;
+
+  #push(closedBy: string, slash: number, at: number, from: number): number {
+    this.#open.push({ closedBy, slash, from, kept: this.#kept });
+    return at + 1;
+  }
+
+  #close(c: string, at: number): number {
+    const closed = this.#open.pop();
+    if (closed?.closedBy === '`' && c === '}') return this.#template(at + 1);
+    if (closed?.closedBy !== c) return Infinity;
+    this.#slash = closed.slash;
+    if (closed.from >= 0 && closed.kept === this.#kept && at > closed.from) {
+      while (this.#blocks.length > 0 && this.#blocks.at(-1)![0] > closed.from) this.#blocks.pop();
+      this.#blocks.push([closed.from, at]);
+    }
+    return at + 1;
+  }
+
+  #brace(at: number): number {
+    const isClass = this.#heritage === this.#open.length;
+    if (isClass) {
+      this.#heritage = -1;
+      // Whose brace is it then?
+      if (this.#source.slice(this.#extendsAt, at).includes('function')) return Infinity;
+    }
+    const last = this.#before(at);
+    const isBlock = !isClass && (this.#source[last] === ')' || (this.#source[last] === '>' && this.#source[last - 1] === '='));
+    return this.#push('}', UNSURE, at, isBlock ? at + 1 : -1);
+  }
+
+  #word(at: number): number {
+    if (this.#source[at - 1] === 's') {
+      this.#kept++;
+      // A class that a class extends.
+      return this.#heritage === this.#open.length ? Infinity : at + 1;
+    }
+    // Options often have this name.
+    if (!this.#isProperty(at - 6) && this.#source[at + 1] !== ':') {
+      this.#heritage = this.#open.length;
+      this.#extendsAt = at;
+    }
+    return at + 1;
+  }
+
+  #template(from: number): number {
+    const source = this.#source;
+    for (let at = from; at < source.length; at++) {
+      const c = source[at];
+      if (c === '`') return at + 1;
+      if (c === '\\') at++;
+      else if (c === '$' && source[at + 1] === '{') return this.#push('`', DIVISION, at + 1, -1);
+    }
+    return Infinity;
+  }
+
+  #solidus(at: number): number {
+    const source = this.#source;
+    const next = source[at + 1];
+    if (next === '/' || next === '*') {
+      const behind = next === '/' ? lineEnd(source, at) : source.indexOf('*/', at + 2) + 2;
+      if (behind < 2) return Infinity;
+      this.#comments.push([at, behind]);
+      return behind;
+    }
+    const meaning = this.#meaningOfSlash(at);
+    if (meaning !== REGEXP) return meaning === UNSURE ? Infinity : at + 1;
+    return (this.#regexpTo = regularExpressionEnd(source, at + 1));
+  }
+
+  #meaningOfSlash(at: number): number {
+    const source = this.#source;
+    const last = this.#before(at);
+    if (last < 0) return REGEXP;
+    const c = source[last]!;
+    if (isWord(c)) return this.#behindWord(last);
+    switch (c) {
+      case ')':
+      case ']':
+      case '}':
+        return this.#slash;
+      case '"':
+      case "'":
+      case '`':
+        return DIVISION;
+      case '/':
+        return last === this.#regexpTo - 1 ? DIVISION : REGEXP;
+      case '+':
+      case '-':
+        // Before or behind its operand?
+        return source[last - 1] === c ? UNSURE : REGEXP;
+      case '.':
+        return UNSURE;
+      default:
+        return REGEXP;
+    }
+  }
+
+  #behindWord(last: number): number {
+    const from = this.#wordStart(last);
+    const word = this.#source.slice(from, last + 1);
+    if (this.#isProperty(from)) return DIVISION;
+    if (UNSURE_BEHIND.has(word)) return UNSURE;
+    if (BEFORE_REGEXP.has(word)) return REGEXP;
+    // A label is followed by a statement.
+    const before = this.#before(from);
+    const label = before >= 0 && isWord(this.#source[before]!) ? this.#source.slice(this.#wordStart(before), before + 1) : '';
+    return label === 'break' || label === 'continue' ? UNSURE : DIVISION;
+  }
+
+  #behindParentheses(at: number): number {
+    const last = this.#before(at);
+    // Most are calls: mostly the last letter tells.
+    const word = BEFORE_STATEMENT[this.#source[last]!];
+    if (word === undefined || !this.#source.endsWith(word, last + 1)) return DIVISION;
+    const from = last + 1 - word.length;
+    if (isWord(this.#source[from - 1] ?? ' ') || this.#isProperty(from)) return DIVISION;
+    return word === 'await' ? UNSURE : REGEXP;
+  }
+
+  /** A name behind a dot or a `#`; not behind `...`. */
+  #isProperty(from: number): boolean {
+    const source = this.#source;
+    const before = this.#before(from);
+    return source[before] === '#' || (source[before] === '.' && source[before - 1] !== '.');
+  }
+
+  #wordStart(last: number): number {
+    let from = last;
+    while (from > 0 && isWord(this.#source[from - 1]!)) from--;
+    return from;
+  }
+
+  /** Offset of what is before, spaces and comments left out. */
+  #before(at: number): number {
+    const source = this.#source;
+    let last = at - 1;
+    for (let n = this.#comments.length - 1; ; n--) {
+      while (last >= 0 && isSpace(source[last]!)) last--;
+      while (n >= 0 && this.#comments[n]![1] > last + 1) n--;
+      if (n < 0 || this.#comments[n]![1] !== last + 1) return last;
+      last = this.#comments[n]![0] - 1;
+    }
+  }
 }
+
+const isSpace = (c: string): boolean => c === ' ' || c === '\n' || (c < '!' || c > '~' ? /\s/.test(c) : false);
+const isWord = (c: string): boolean => (c >= 'a' && c <= 'z') || (c <= '~' ? /[\w$]/.test(c) : !isSpace(c));
 
 function lineEnd(source: string, from: number): number {
   for (let at = from; at < source.length; at++) {
-    const c = source.charCodeAt(at);
-    if (c === LF || c === CR || c === 0x2028 || c === 0x2029) return at;
+    const c = source[at]!;
+    if (c === '\n' || c === '\r' || c === '\u2028' || c === '\u2029') return at;
   }
   return source.length;
 }
 
-/* The offset behind it; more than there is where it does not end. */
-
-function textEnd(source: string, from: number, quote: number): number {
+function textEnd(source: string, from: number, quote: string): number {
   for (let at = from; at < source.length; at++) {
-    const c = source.charCodeAt(at);
+    const c = source[at];
     if (c === quote) return at + 1;
-    if (c === BACKSLASH) at++;
-    else if (c === LF || c === CR) break;
-  }
-  return Infinity;
-}
-
-/** Up to `${` or the end of the template. */
-function templatePart(source: string, from: number): number {
-  for (let at = from; at < source.length; at++) {
-    const c = source.charCodeAt(at);
-    if (c === BACKTICK) return at + 1;
-    if (c === BACKSLASH) at++;
-    else if (c === DOLLAR && source.charCodeAt(at + 1) === BRACE) return at + 2;
+    if (c === '\\') at++;
+    else if (c === '\n' || c === '\r') break;
   }
   return Infinity;
 }
@@ -230,12 +276,12 @@ function templatePart(source: string, from: number): number {
 function regularExpressionEnd(source: string, from: number): number {
   let inClass = false;
   for (let at = from; at < source.length; at++) {
-    const c = source.charCodeAt(at);
-    if (c === SLASH && !inClass) return at + 1;
-    if (c === BRACKET) inClass = true;
-    else if (c === BRACKET_END) inClass = false;
-    else if (c === BACKSLASH) at++;
-    else if (c === LF || c === CR) break;
+    const c = source[at];
+    if (c === '/' && !inClass) return at + 1;
+    if (c === '[') inClass = true;
+    else if (c === ']') inClass = false;
+    else if (c === '\\') at++;
+    else if (c === '\n' || c === '\r') break;
   }
   return Infinity;
 }

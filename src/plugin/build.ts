@@ -1,6 +1,7 @@
 import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import MagicString from 'magic-string';
 import { createEditor } from '../aspects/load-time-editor.ts';
 import { exportedBindings, type ModuleChoice } from '../aspects/register.ts';
 import { Report } from '../aspects/report.ts';
@@ -104,7 +105,7 @@ export class WeaveBuild {
     if (!this.#editor.wants({ url, source: code, format: 'module' })) return undefined;
     const { source, map } = compile && TYPESCRIPT.test(path) ? takeInlineMap(stripTypes(path, code).source) : { source: code, map: undefined };
     const format = detectFormat(source);
-    const edits = editModule([this.#editor], { url, source, format });
+    const edits = editModule([this.#editor], { url, source, format }, (text) => new MagicString(text));
     if (edits === undefined) return undefined;
     const name = JSON.stringify(this.id);
     // Imports come before the body wherever they stand.

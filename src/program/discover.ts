@@ -12,6 +12,7 @@ const DECLARED = Symbol.for('spark-proxy.programs.declared');
 export const declaredProgramsEditor: SourceEditor = {
   name: 'declared-programs',
   wants: ({ source }) => source.includes('extends SparkProgram'),
+  readsOutline: () => true,
   edit({ program, edit, url }: ParsedModule): boolean {
     const names = program.body.flatMap((statement) => {
       const declaration = statement.type === 'ExportNamedDeclaration' || statement.type === 'ExportDefaultDeclaration' ? statement.declaration : statement;
