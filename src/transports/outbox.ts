@@ -41,6 +41,10 @@ export interface OutboxOptions {
   readonly stallMs: number;
   /** Calls of a queue under way at a time: few where a call is dear and frames had better wait for the next, many where it is not. */
   readonly maxCalls: number;
+  /** So many frames that wait are pushed at once, before the turn of the event loop ends, so that the broker works meanwhile. @defaultValue none */
+  readonly promptFrames?: number;
+  /** Bytes of a batch while few calls are under way: small ones let both sides work at a time. @defaultValue MAX_BATCH_BYTES */
+  readonly batchBytes?: number;
   readonly keepAlive: KeepAlive;
   readonly clock: Clock;
   readonly random: Random;
@@ -120,6 +124,8 @@ export class Outbox {
       }
       lane.frames.push({ envelope, bytes, resolve, reject });
       this.#mark(lane);
+      const waiting = lane.frames.size - (lane.next - lane.base);
+      if (this.#open && waiting >= (this.#options.promptFrames ?? Number.POSITIVE_INFINITY)) this.#pump(lane);
     });
   }
 
@@ -196,10 +202,13 @@ export class Outbox {
     while (this.#open && this.#mayCall(lane)) {
       const frames: Outgoing[] = [];
       let bytes = 0;
+      // Where many are under way the link is slow, or the broker: then they had better be large.
+      const few = lane.calls < this.#options.maxCalls / 2;
+      const maxBytes = few ? (this.#options.batchBytes ?? MAX_BATCH_BYTES) : MAX_BATCH_BYTES;
       for (let i = lane.next - lane.base; i < lane.frames.size && frames.length < MAX_BATCH_FRAMES; i++) {
         const frame = lane.frames.at(i) as Outgoing;
         const large = frame.envelope.body.length > this.#options.inlineBytes;
-        if (frames.length > 0 && (large || bytes + frame.bytes > MAX_BATCH_BYTES)) break;
+        if (frames.length > 0 && (large || bytes + frame.bytes > maxBytes)) break;
         if (large && lane.calls > 0) return;
         frames.push(frame);
         bytes += frame.bytes;

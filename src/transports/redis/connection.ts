@@ -4,6 +4,7 @@ import { transportErrors } from '../errors.ts';
 import type { Session } from '../reconnector.ts';
 import { isTlsError, tlsConnectOptions } from '../tls.ts';
 import type { BrokerAddress, BrokerClientSettings } from '../settings.ts';
+import { PartsCommand } from './parts-command.ts';
 import { BROKER_SCRIPT } from './script.ts';
 
 const SCRIPT_SHA = createHash('sha1').update(BROKER_SCRIPT).digest('hex');
@@ -42,7 +43,7 @@ export class RedisConnection implements Session {
       if (this.#ended !== undefined) return reject(this.#ended);
       this.#pending.add(reject);
       const raw = args.map((each) => (typeof each === 'object' && !Buffer.isBuffer(each) ? Buffer.from(each.buffer, each.byteOffset, each.byteLength) : each));
-      (this.#redis.callBuffer as (...all: unknown[]) => Promise<unknown>).call(this.#redis, name, ...raw).then(
+      (this.#redis.sendCommand(new PartsCommand(name, raw, { replyEncoding: null })) as Promise<unknown>).then(
         (value) => {
           this.#pending.delete(reject);
           resolve(value);

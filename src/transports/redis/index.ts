@@ -20,7 +20,10 @@ import { ParcelReader } from './parcels.ts';
 
 const logger = createLogger('redis');
 /** A script call a batch: while so many are under way, the next one fills. */
-const MAX_CALLS = 4;
+const MAX_CALLS = 8;
+/** What Redis is given while the rest is still being made; a call costs as much as a frame or two. */
+const PROMPT_FRAMES = 8;
+const BATCH_BYTES = 131_072;
 /** Acknowledgements in one call. */
 const MAX_ACKS = 1000;
 /** They are written when they are as many, or half of what the consumer may have in hand, or after as many milliseconds. */
@@ -76,6 +79,8 @@ class RedisTransport implements Transport {
       inlineBytes: settings.inlineBytes,
       stallMs: settings.connectTimeoutMs,
       maxCalls: MAX_CALLS,
+      promptFrames: PROMPT_FRAMES,
+      batchBytes: BATCH_BYTES,
       keepAlive: this.#keepAlive,
       clock: settings.clock,
       random: settings.random,
