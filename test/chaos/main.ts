@@ -1,11 +1,12 @@
-/** `npm run chaos -- [worker|dispatcher|spark|datasets] [times]`: kills many times over. Without a name: all. */
+/** `npm run chaos -- [worker|churn|dispatcher|spark|datasets] [times]`: kills many times over. Without a name: all. */
 import { runDatasetChaos } from './datasets.ts';
 import { runDispatcherChaos } from './dispatcher-kills.ts';
 import { runSparkChaos } from './spark.ts';
 import { runWorkerChaos } from './worker-kills.ts';
 
 const SUITES: Readonly<Record<string, (times: number | undefined) => Promise<boolean>>> = {
-  worker: (times = 1000) => runWorkerChaos(times),
+  worker: (times = 1000) => runWorkerChaos({ kills: times }),
+  churn: (seconds = 60) => runWorkerChaos({ kills: 20, seconds, workers: 20 }),
   dispatcher: (times = 40) => runDispatcherChaos(times),
   datasets: (reads = 2000) => runDatasetChaos(reads),
   spark: (times = 10) => runSparkChaos(times),

@@ -1,6 +1,6 @@
 /**
  * Jobs run without a pause while worker processes are killed with SIGKILL, those that hold tasks first, and started again:
- * `npm run chaos -- worker [times]`. Every record of every job is counted where it ends up: none may be lost, none there twice.
+ * `npm run chaos -- worker [times]`, and `npm run chaos -- churn [seconds]` with 20 of them. Every record of every job is counted where it ends up: none may be lost, none there twice.
  */
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -89,9 +89,16 @@ const JOBS: readonly Job[] = [
   },
 ];
 
+export interface KillOptions {
+  /** Ends after so many kills, and not before so many seconds. */
+  readonly kills: number;
+  readonly seconds?: number;
+  readonly workers?: number;
+  readonly say?: (line: string) => void;
+}
+
 /** Kills so many, one after the other, and goes on until what runs then has ended. */
-export async function killWorkers(options: { readonly kills: number; readonly workers?: number; readonly say?: (line: string) => void }): Promise<WorkerKills> {
-  const { kills, workers = 6, say = () => undefined } = options;
+export async function killWorkers({ kills, seconds = 0, workers = 6, say = () => undefined }: KillOptions): Promise<WorkerKills> {
   const began = performance.now();
   const directory = mkdtempSync(join(tmpdir(), 'worker-kills-'));
   const sc = new SparkContext({ ...CONF, 'spark.local.dir': directory });
@@ -128,7 +135,7 @@ export async function killWorkers(options: { readonly kills: number; readonly wo
     for (let i = 0; i < workers; i++) start();
     while (alive.size < Math.min(2, workers)) await Promise.race(starting);
     const running = JOBS.map((_, first) => run(first));
-    while (killed < kills && tally.failures.length === 0) {
+    while ((killed < kills || secondsSince(began) < seconds) && tally.failures.length === 0) {
       await wait(Math.random() * 60);
       if (sinceJob >= KILLS_A_JOB) {
         await new Promise<void>((resolve) => (jobEnded = resolve));
@@ -178,8 +185,8 @@ function choose(session: RescheduleSession, alive: ReadonlySet<WorkerProcess>): 
 }
 
 /** Prints the figures. True when nothing was lost, and nothing done twice. */
-export async function runWorkerChaos(kills: number): Promise<boolean> {
-  const { failures, ...figures } = await killWorkers({ kills, say: (line) => console.log(line) });
+export async function runWorkerChaos(options: KillOptions): Promise<boolean> {
+  const { failures, ...figures } = await killWorkers({ ...options, say: (line) => console.log(line) });
   console.log(
     Object.entries(figures)
       .map(([name, value]) => `${name} ${value}`)
