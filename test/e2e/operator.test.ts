@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { startRabbitmq } from '../support/rabbitmq.ts';
 import { startRedis } from '../support/redis.ts';
 import { describeWith } from '../support/requires.ts';
 import { run } from './run-program.ts';
@@ -167,6 +168,20 @@ describeWith(['redis'], 'over Redis', () => {
     } finally {
       await sbin('stop-all.sh', [], { EXTERNAL_SPARK_STOP_TIMEOUT: '1' });
       await redis.stop();
+    }
+  }, 240_000);
+});
+
+describeWith(['rabbitmq'], 'over RabbitMQ', () => {
+  test('the same walk leaves no queue and no exchange in RabbitMQ', async () => {
+    const rabbitmq = await startRabbitmq();
+    try {
+      await walk(rabbitmq.url);
+      const left = `${await rabbitmq.ctl('list_queues', 'name')}\n${await rabbitmq.ctl('list_exchanges', 'name')}`;
+      expect(left.split('\n').filter((name) => name.startsWith('spark-proxy:'))).toEqual([]);
+    } finally {
+      await sbin('stop-all.sh', [], { EXTERNAL_SPARK_STOP_TIMEOUT: '1' });
+      await rabbitmq.stop();
     }
   }, 240_000);
 });
