@@ -161,6 +161,18 @@ describeWith(['rabbitmq'], 'the RabbitMQ transport', () => {
     expect(inbox.items.map((each) => text(each.envelope))).toEqual(['before', 'a', 'b', 'c']);
   }, 60_000);
 
+  it('reads on when another deletes its queue and a third declares it again before the broker has told the reader', async () => {
+    const name = fresh();
+    const [one, two, receiver] = [await open(name), await open(name), await open(name)];
+    const inbox = await reading(receiver, 'q');
+    for (let i = 0; i < 10; i++) {
+      await one.deleteQueue('q');
+      await two.send('q', envelope(String(i)));
+      await inbox.until(i + 1);
+    }
+    expect(inbox.items.map((each) => text(each.envelope))).toEqual(numbers(10));
+  }, 60_000);
+
   it.each([
     ['memory', ['set_vm_memory_high_watermark', 'absolute', '1'], ['set_vm_memory_high_watermark', '0.8']],
     ['disk', ['set_disk_free_limit', '999999GB'], ['set_disk_free_limit', '10MB']],

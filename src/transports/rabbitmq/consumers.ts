@@ -106,6 +106,17 @@ export class RabbitConsumer {
     this.#session = this.#channel = undefined;
   }
 
+  get queue(): string {
+    return this.#options.queue;
+  }
+
+  /** Its queue was deleted: reads the one that is made in its place. Nothing to do while it is being set up. */
+  async reopen(): Promise<void> {
+    if (this.#channel === undefined || this.#cancelled) return;
+    await this.#closeChannel();
+    await this.#tryOpen();
+  }
+
   /** Nothing is in hand: no channel is needed for answers. */
   get idle(): boolean {
     return this.#held.size === 0;
@@ -163,17 +174,13 @@ export class RabbitConsumer {
     const receive = (message: ConsumeMessage | null): void => {
       if (this.#channel !== channel) return;
       // Cancelled by the broker: the queue was deleted, or its node went away.
-      if (message === null) return void this.#reopen();
+      if (message === null) return void this.reopen();
       this.#receive(channel, message);
     };
     const { consumerTag } = await channel.consume(this.#options.queue, receive, { noAck: false });
     this.#tag = consumerTag;
   }
 
-  async #reopen(): Promise<void> {
-    await this.#closeChannel();
-    await this.#tryOpen();
-  }
 
   #again(): void {
     this.#channel = undefined;

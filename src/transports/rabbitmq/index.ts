@@ -185,6 +185,8 @@ class RabbitTransport implements Transport {
           const queue = message.content.toString();
           this.#publisher?.forget(queue);
           this.#outbox.dropped(queue);
+          // The broker may not tell them: a quorum queue that is declared again at once gives its former readers nothing (3.10).
+          for (const consumer of this.#consumers) if (consumer.queue === this.#names.queue(queue)) void consumer.reopen();
           return;
         }
         const topic = this.#keys.get(routingKey);
