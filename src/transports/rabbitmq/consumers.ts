@@ -181,7 +181,6 @@ export class RabbitConsumer {
     this.#tag = consumerTag;
   }
 
-
   #again(): void {
     this.#channel = undefined;
     const { clock, random, maxBackoffMs } = this.#options;
