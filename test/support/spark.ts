@@ -299,6 +299,10 @@ const DEFAULT_CONF: Readonly<Record<string, string>> = {
   'spark.executor.memory': '600m',
   'spark.cores.max': '2',
   'spark.sql.shuffle.partitions': '4',
+  // Pauses of seconds by default: for a place near the data, for blocks that may come back, for a reason why an executor went.
+  'spark.locality.wait': '500ms',
+  'spark.shuffle.io.retryWait': '500ms',
+  'spark.standalone.executorRemoveDelayOnDisconnection': '500ms',
   'spark.eventLog.enabled': 'true',
   'spark.eventLog.compress': 'false',
   'spark.eventLog.rolling.enabled': 'false',

@@ -1,6 +1,4 @@
 """Short tasks, which are launched ahead: no more run at once than there are cores, whatever waits behind a long one or is cancelled."""
-import os
-import threading
 import time
 
 from pyspark import InheritableThread
@@ -10,47 +8,46 @@ spark = SparkSession.builder.appName("ahead").getOrCreate()
 sc = spark.sparkContext
 
 
-def timed(x):
-    began = time.time()
-    time.sleep(0.001)
-    return (os.getppid(), began, time.time())
+def tasks(count, sleep="1"):
+    """So many tasks of one row: where it ran, and from when to when."""
+    now = "CAST(java_method('java.lang.System', 'nanoTime') AS BIGINT)"
+    where = "java_method('java.lang.System', 'getProperty', 'user.dir')"
+    return spark.range(0, count, 1, count).selectExpr(where, now, f"java_method('java.lang.Thread', 'sleep', CAST({sleep} AS BIGINT))", now, "id")
 
 
-def at_once(times):
+def at_once(rows):
     most = {}
-    for pid, began, _ in times:
-        most[pid] = max(most.get(pid, 0), sum(1 for other, b, e in times if other == pid and b <= began < e))
+    for where, began, *_ in rows:
+        most[where] = max(most.get(where, 0), sum(1 for other, b, _, e, _ in rows if other == where and b <= began < e))
     return max(most.values())
 
 
-times = sc.parallelize(range(200), 200).map(timed).collect()
-print("RESULT", "short", len(times), at_once(times) <= 2)
+rows = tasks(500).collect()
+print("RESULT", "short", len(rows), at_once(rows) <= 2)
 
 # Both cores are taken for a while, and what waits behind is not lost.
-slow = sc.parallelize(range(100), 100).map(lambda x: (time.sleep(2.5 if x in (50, 51) else 0.001), x)[1])
-print("RESULT", "behind", slow.sum())
+rows = tasks(200, "IF(id IN (100, 101), 2500, 1)").collect()
+print("RESULT", "behind", sum(row.id for row in rows), at_once(rows) <= 2)
 
 ended = []
-gone = threading.Event()
 
 
 def run():
     sc.setJobGroup("many", "short tasks", interruptOnCancel=True)
     try:
-        sc.parallelize(range(4000), 4000).map(lambda x: time.sleep(0.001)).count()
+        tasks(5000).write.format("noop").mode("overwrite").save()
         ended.append("finished")
     except Exception as error:
         ended.append("cancelled" if "cancel" in str(error).lower() else str(error))
-    gone.set()
 
 
-InheritableThread(target=run).start()
+thread = InheritableThread(target=run)
+thread.start()
 tracker = sc.statusTracker()
 while not any((tracker.getStageInfo(s) and tracker.getStageInfo(s).numCompletedTasks > 50) for s in tracker.getActiveStageIds()):
     time.sleep(0.01)
 sc.cancelJobGroup("many")
-gone.wait(60)
-times = sc.parallelize(range(40), 40).map(timed).collect()
-print("RESULT", "after", ended, len(times), at_once(times) <= 2)
-spark.range(0, 600, 1, 600).write.format("noop").mode("overwrite").save()
+thread.join(60)
+rows = tasks(40).collect()
+print("RESULT", "after", ended, len(rows), at_once(rows) <= 2)
 spark.stop()
