@@ -5,6 +5,7 @@ import { weavingPeers } from '../support/peers.ts';
 import { compare, rounded, type BenchOptions, type Row } from '../support/row.ts';
 import { ALL_CASES } from './all-cases.ts';
 import type { Case } from './cases.ts';
+import { offloading } from './offload.ts';
 import { startUp } from './start-up.ts';
 
 async function start(one: Case): Promise<ChildProcess> {
@@ -49,5 +50,5 @@ async function calls({ quick }: BenchOptions): Promise<Row[]> {
 }
 
 export async function run(options: BenchOptions): Promise<Row[]> {
-  return [...(await calls(options)), ...(await startUp(options))];
+  return [...(await calls(options)), ...(await startUp(options)), ...(await offloading(options))];
 }

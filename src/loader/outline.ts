@@ -17,9 +17,12 @@ const UNSURE_BEHIND = new Set(['yield', 'await', 'of', 'async', 'let', 'static',
 /** By their last letters: what stands in parentheses behind these is followed by a statement (behind `await`, only in `for await`). */
 const BEFORE_STATEMENT: Readonly<Record<string, string>> = { f: 'if', e: 'while', r: 'for', h: 'with', t: 'await' };
 
+/** In parentheses behind these, and before a block, is what cannot be left out; behind `constructor` it is asked for. */
+const NO_PARAMETERS = new Set(['if', 'while', 'for', 'with', 'switch', 'catch', 'await', 'import', 'constructor']);
+
 /**
- * The source with the bodies of functions (and other blocks behind parentheses) emptied, unless `class` or a `#` is in them. It is as long
- * as before, so that offsets stay. Undefined where nothing can be emptied, or not for sure. The text is assumed to have no syntax error.
+ * The source with the bodies of functions (and other blocks behind parentheses) emptied, and most of their parameters, unless `class` or a
+ * `#` is in them. It is as long as before, so that offsets stay. Undefined where nothing can be emptied, or not for sure. The text is assumed to have no syntax error.
  */
 export function outline(source: string): string | undefined {
   const blocks = new Blocks(source).find();
@@ -43,6 +46,7 @@ interface Open {
   readonly from: number;
   /** How much had been found before that is to be kept. */
   readonly kept: number;
+  readonly at: number;
 }
 
 /** What may be emptied, in order. */
@@ -53,6 +57,8 @@ export class Blocks {
   #kept = 0;
   /** What a `/` means behind the last bracket that was closed. */
   #slash = REGEXP;
+  /** The last parentheses that were closed, unless something in them is to be kept. */
+  #closed: Block | undefined;
   readonly #comments: Block[] = [];
   /** Behind the last regular expression. */
   #regexpTo = -1;
@@ -109,7 +115,7 @@ export class Blocks {
   }
 
   #push(closedBy: string, slash: number, at: number, from: number): number {
-    this.#open.push({ closedBy, slash, from, kept: this.#kept });
+    this.#open.push({ closedBy, slash, from, kept: this.#kept, at });
     return at + 1;
   }
 
@@ -118,11 +124,14 @@ export class Blocks {
     if (closed?.closedBy === '`' && c === '}') return this.#template(at + 1);
     if (closed?.closedBy !== c) return Infinity;
     this.#slash = closed.slash;
-    if (closed.from >= 0 && closed.kept === this.#kept && at > closed.from) {
-      while (this.#blocks.length > 0 && this.#blocks.at(-1)![0] > closed.from) this.#blocks.pop();
-      this.#blocks.push([closed.from, at]);
-    }
+    if (c === ')') this.#closed = closed.kept === this.#kept ? [closed.at + 1, at] : undefined;
+    if (closed.from >= 0 && closed.kept === this.#kept) this.#empty(closed.from, at);
     return at + 1;
+  }
+
+  #empty(from: number, to: number): void {
+    while (this.#blocks.length > 0 && this.#blocks.at(-1)![0] > from) this.#blocks.pop();
+    if (to > from) this.#blocks.push([from, to]);
   }
 
   #brace(at: number): number {
@@ -134,7 +143,19 @@ export class Blocks {
     }
     const last = this.#before(at);
     const isBlock = !isClass && (this.#source[last] === ')' || (this.#source[last] === '>' && this.#source[last - 1] === '='));
+    if (isBlock && this.#source[last] === ')' && this.#closed !== undefined && this.#areParameters(this.#closed[0] - 1)) this.#empty(...this.#closed);
     return this.#push('}', UNSURE, at, isBlock ? at + 1 : -1);
+  }
+
+  /** Of a function or a method with a name that is no setter, which must have its one; or of a call, which does not matter. */
+  #areParameters(parenthesis: number): boolean {
+    const source = this.#source;
+    const last = this.#before(parenthesis);
+    if (last < 0 || !isWord(source[last]!)) return false;
+    const from = this.#wordStart(last);
+    if (NO_PARAMETERS.has(source.slice(from, last + 1))) return false;
+    const before = this.#before(from);
+    return source[before] !== '#' && !(source.startsWith('set', before - 2) && !isWord(source[before - 3] ?? ' '));
   }
 
   #word(at: number): number {
