@@ -7,6 +7,7 @@ import type { SparkApplicationInfo, SparkExecutor } from '../protocol/spark-appl
 import type { Blob, StatusUpdate, TaskDescription } from '../protocol/task.ts';
 import type { Registration } from '../registry/contract.ts';
 import type { HostSelector } from '../selectors/contract.ts';
+import { sparkErrors } from './errors.ts';
 import { parseEvent, type SparkEvent } from './events.ts';
 import { FRAME, FrameWriter, type FrameReader } from './frames.ts';
 import type { LinkHandler, LinkPeer } from './link-server.ts';
@@ -75,6 +76,8 @@ const SWEEP_MS = 1000;
 const STUCK_MS = 1000;
 /** Bases kept, several times what an agent uses. A task whose base is gone is sent Spark's own way. */
 const MAX_BASES = 64;
+/** Longest base; Delta.java. */
+const MAX_BASE_BYTES = 262_144;
 const NO_COMMONS: readonly string[] = [];
 
 /**
@@ -92,7 +95,7 @@ export class SparkApplication implements DispatcherListener, LinkHandler {
   readonly #byWorker = new Map<string, MutableFigures>();
   readonly #latency = new LatencyHistogram();
   readonly #jobs = new Set<number>();
-  readonly #ahead = new RunAhead();
+  #ahead = new RunAhead();
   /** By the agent's number: what its tasks name as common. The oldest first. */
   readonly #bases = new Map<number, readonly [hash: string]>();
   /** Also those that are gone: ends of their tasks are told later. */
@@ -127,6 +130,8 @@ export class SparkApplication implements DispatcherListener, LinkHandler {
     this.hello = peer.hello;
     this.#gone = false;
     for (const id of this.#bases.keys()) this.#dropBase(id);
+    // It has forgotten what it was told.
+    this.#ahead = new RunAhead();
     this.#go();
   }
 
@@ -252,7 +257,10 @@ export class SparkApplication implements DispatcherListener, LinkHandler {
     }
   }
 
+  /** @throws SP_SPARK_MALFORMED_FRAME */
   #base(id: number, view: Uint8Array): void {
+    if (view.length > MAX_BASE_BYTES) throw sparkErrors.MALFORMED_FRAME({ reason: `a base of ${view.length} bytes` });
+    if (this.#bases.has(id)) this.#dropBase(id);
     const bytes = view.slice();
     const hash = contentHash(bytes);
     this.#bases.set(id, [hash]);

@@ -12,6 +12,9 @@ const ENOUGH = 4;
 /** Share of the latest task in the mean. */
 const WEIGHT = 1 / 8;
 
+/** Stages kept; each goes when it is complete. */
+const MAX_STAGES = 1024;
+
 interface Stage {
   seen: number;
   meanMs: number;
@@ -34,8 +37,12 @@ export class RunAhead {
   /** The stage's tasks take so many bytes. */
   captured(stageId: number, bytes: number): void {
     const stage = this.#stages.get(stageId);
-    if (stage !== undefined) stage.bytes = bytes;
-    else this.#stages.set(stageId, { seen: 0, meanMs: 0, bytes, ahead: 0, long: false });
+    if (stage !== undefined) {
+      stage.bytes = bytes;
+      return;
+    }
+    this.#stages.set(stageId, { seen: 0, meanMs: 0, bytes, ahead: 0, long: false });
+    if (this.#stages.size > MAX_STAGES) this.#stages.delete(this.#stages.keys().next().value as number);
   }
 
   /** The stage's tasks for each core of an executor that may wait, where that has changed. */

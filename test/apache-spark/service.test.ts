@@ -192,6 +192,8 @@ describe('the agent link of a dispatcher', () => {
     again.send(new FrameWriter(FRAME.tasks).raw(frame.finish().subarray(1)));
     await until(() => again.heard.some(({ type }) => type === FRAME.fallback), 'nothing fell back');
     expect(await fallen(again)).toEqual(expect.arrayContaining([1]));
+    again.send(new FrameWriter(FRAME.base).u32(9).bytes(Buffer.alloc(262_145)));
+    await again.closed;
   });
 
   test('what cannot be delivered is said at once: an executor nobody knows, a runner that refuses, a worker that is lost', async () => {
