@@ -33,7 +33,8 @@ process.on('message', (ms: number) => {
     // Grow the batch until it takes the time wanted; this also warms up.
     for (let ns = await time(n); ns < SAMPLE_NS / 2; ns = await time(n)) n = Math.ceil(n * Math.min(8, SAMPLE_NS / Math.max(ns, 1)));
     let best = Infinity;
-    while (performance.now() < end) best = Math.min(best, (await time(n)) / n / BATCH);
+    do best = Math.min(best, (await time(n)) / n / BATCH);
+    while (performance.now() < end);
     process.send!([best, kept]);
   })();
 });
