@@ -3,7 +3,6 @@ import { decodeEnvelope } from '../../protocol/codec.ts';
 import type { Envelope } from '../../protocol/envelope.ts';
 import { Arrivals } from '../arrivals.ts';
 import type { Delivery } from '../contract.ts';
-import { isConnectionError } from '../reconnector.ts';
 import type { ParcelFrame } from './parcels.ts';
 
 const logger = createLogger('redis');
@@ -89,9 +88,9 @@ export class RedisConsumer {
       const head = decodeEnvelope(envelope, this.#host.maxFrameBytes + 16_384);
       const whole = length === undefined ? (body === undefined ? head : withBody(head, body)) : this.#fetch(head, tag, length);
       const made = (each: Envelope): RedisDelivery => new RedisDelivery(each, redelivered, this, tag);
-      this.#arrivals.add(whole instanceof Promise ? whole.then(made) : made(whole), (error) => this.#refuse(tag, error));
+      this.#arrivals.add(whole instanceof Promise ? whole.then(made) : made(whole), (error) => this.#refuse(tag, error, isGone(error) ? 'ack' : 'nack'));
     } catch (error) {
-      this.#refuse(tag, error);
+      this.#refuse(tag, error, 'ack');
     }
   }
 
@@ -106,10 +105,10 @@ export class RedisConsumer {
     return withBody(head, await this.#host.fetch(this.queue, tag, length));
   }
 
-  /** What can never be handled is dropped, or it would come back for ever; a body that cannot be fetched now goes back. */
-  #refuse(tag: string, error: unknown): void {
+  /** What can never be handled is dropped, or it would come back for ever; a body that cannot be fetched now (Redis is lost, or loads its data) goes back. */
+  #refuse(tag: string, error: unknown, how: 'ack' | 'nack'): void {
     logger.warn('a frame was refused', { queue: this.queue, error: (error as Error).message });
-    this.answer(tag, isConnectionError(error) ? 'nack' : 'ack');
+    this.answer(tag, how);
   }
 
   #deliver(delivery: RedisDelivery): void {
@@ -117,6 +116,10 @@ export class RedisConsumer {
     if (this.cancelled) this.answer(delivery.tag, 'nack');
     else this.#handle(delivery);
   }
+}
+
+function isGone(error: unknown): boolean {
+  return (error as { code?: string }).code === 'SP_TRANSPORT_BAD_FRAME';
 }
 
 /** The body came apart from its envelope; a signature stayed there. */
