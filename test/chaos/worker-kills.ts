@@ -30,8 +30,9 @@ export interface WorkerKills {
 const CONF = {
   'spark.master': 'local[1]',
   'transport.url': 'tcp://127.0.0.1:0',
-  'registry.beat': '500ms',
-  'registry.ttl': '20s',
+  'registry.beat': '250ms',
+  // Until a dead worker is missed, all wait for what it held; one that is only slow is fenced.
+  'registry.ttl': '3s',
   // Chance alone must not end a job: at this rate some tasks are hit many times, and stages lose outputs again and again.
   'dispatch.max.leases': '100',
   'spark.stage.maxConsecutiveAttempts': '100000',
@@ -112,7 +113,7 @@ export async function killWorkers({ kills, seconds = 0, workers = 6, say = () =>
     const start = (): void => {
       // A host of its own each: the health of hosts is not what is looked at here.
       const host = `127.0.${1 + Math.floor(started / 250)}.${1 + (started++ % 250)}`;
-      const starts = startWorker(url, { 'worker.host': host, 'registry.beat': '500ms', 'registry.ttl': '20s' }).then(
+      const starts = startWorker(url, { 'worker.host': host, 'registry.beat': '250ms', 'registry.ttl': '3s' }).then(
         (worker) => void alive.add(worker),
         (error: Error) => void tally.failures.push(error.message),
       );
