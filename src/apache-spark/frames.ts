@@ -29,7 +29,7 @@ export const FRAME = {
 } as const;
 
 export const LINK_MAGIC = 'SPXL';
-export const LINK_VERSION = 1;
+export const LINK_VERSION = 2;
 export const NONCE_BYTES = 16;
 export const MAC_BYTES = 16;
 /** Longest frame: Spark's own limit of a task (spark.rpc.message.maxSize) is 128 MiB. */

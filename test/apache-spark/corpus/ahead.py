@@ -1,6 +1,4 @@
 """Short tasks, which are launched ahead: no more run at once than there are cores, whatever waits behind a long one or is cancelled."""
-import time
-
 from pyspark import InheritableThread
 from pyspark.sql import SparkSession
 
@@ -44,8 +42,9 @@ def run():
 thread = InheritableThread(target=run)
 thread.start()
 tracker = sc.statusTracker()
-while not any((tracker.getStageInfo(s) and tracker.getStageInfo(s).numCompletedTasks > 50) for s in tracker.getActiveStageIds()):
-    time.sleep(0.01)
+# A job that ends before, does so here and not in a loop for ever.
+while thread.is_alive() and not any((i := tracker.getStageInfo(s)) and i.numCompletedTasks > 50 for s in tracker.getActiveStageIds()):
+    thread.join(0.01)
 sc.cancelJobGroup("many")
 thread.join(60)
 rows = tasks(40).collect()

@@ -23,8 +23,9 @@ def run():
 thread = InheritableThread(target=run)
 thread.start()
 tracker = sc.statusTracker()
-while not any((tracker.getStageInfo(s) and tracker.getStageInfo(s).numActiveTasks > 0) for s in tracker.getActiveStageIds()):
-    time.sleep(0.05)
+# A job that ends before, does so here and not in a loop for ever.
+while thread.is_alive() and not any((i := tracker.getStageInfo(s)) and i.numActiveTasks > 0 for s in tracker.getActiveStageIds()):
+    thread.join(0.05)
 sc.cancelJobGroup("slow")
 thread.join(60)
 print("RESULT", "cancelled", json.dumps(outcome))

@@ -28,7 +28,7 @@ final class Link {
   }
 
   private static final byte[] MAGIC = {'S', 'P', 'X', 'L'};
-  private static final int VERSION = 1;
+  private static final int VERSION = 2;
   private static final int NONCE = 16;
   private static final int MAC_BYTES = 16;
   private static final int MAX_FRAME = 192 << 20;
