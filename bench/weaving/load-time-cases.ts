@@ -11,8 +11,8 @@ const SOURCE = `${Counter.toString().replace(
 )}
 export { Counter };
 export ${Point.toString()}
-function add(a, b) { return (a + b) | 0; }
-export const functions = { add: (a, b) => add(a, b) };
+function plus(a, b) { return (a + b) | 0; }
+export const functions = { add: (a, b) => plus(a, b) };
 `;
 
 interface Loaded {
@@ -60,7 +60,7 @@ export const LOAD_TIME: readonly Case[] = [
     name: 'load time: function, @Before',
     against: 'direct',
     target: 4,
-    setup: async () => syncLoop((await load(execution('add'), count as Advice)).functions),
+    setup: async () => syncLoop((await load(execution('plus'), count as Advice)).functions),
   },
   { name: 'load time: #private, off', against: 'direct', setup: () => hidden(false) },
   { name: 'load time: #private, @Before', against: 'direct', setup: () => hidden(true) },
