@@ -106,7 +106,7 @@ function editConstructor(text: WovenText, node: ClassNode, name: string, shadow:
     const all = count === undefined ? '...arguments' : [...declared, ...Array.from({ length: count - length }, (_, i) => `arguments[${length + i}]`)].join();
     const instance = node.superClass === null ? `.n(${body},this` : `.d(${body},()=>this`;
     const invocation = `${site}${instance}${usesArguments ? ',arguments' : ''})`;
-    const advised = `arguments.length===${length}?${site}.f.call(${[invocation, ...declared].join()}):${site}.f.apply(${invocation},arguments)`;
+    const advised = `arguments.length===${length}?${invocation}.shell(${declared.join()}):${site}.f.apply(${invocation},arguments)`;
     return `;return ${site}.off?${body}(${all}):${advised}}`;
   };
   if (explicit === undefined) {

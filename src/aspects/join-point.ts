@@ -37,25 +37,30 @@ export class Signature {
 
 /** The receiver of what has another original at each call: calls and accesses where they are written, and bodies of constructors. */
 export class Invocation {
-  readonly target: unknown;
-  readonly run: (this: unknown, ...args: never[]) => unknown;
+  // Declared only: fields that are defined first are slow to make, and larger to inline.
+  declare readonly target: unknown;
+  declare readonly run: (this: unknown, ...args: never[]) => unknown;
+  /** Of a construction: what its text calls, as a method of this, so that V8 learns what is called and inlines it. */
+  declare readonly shell: ((...args: never[]) => unknown) | undefined;
   /** Of a construction: the instance, where the class has no base. */
-  readonly instance: unknown;
+  declare readonly instance: unknown;
   /** Of another construction: gives the instance, once its body has run. */
-  readonly late: (() => unknown) | undefined;
+  declare readonly late: (() => unknown) | undefined;
   /** Of a construction whose body reads `arguments`. */
-  readonly args: (Record<number, unknown> & { length: number }) | undefined;
-  ran: boolean;
+  declare readonly args: (Record<number, unknown> & { length: number }) | undefined;
+  declare ran: boolean;
 
   constructor(
     target: unknown,
     run: (this: unknown, ...args: never[]) => unknown,
+    shell?: (...args: never[]) => unknown,
     instance?: unknown,
     late?: () => unknown,
     args?: Record<number, unknown> & { length: number },
   ) {
     this.target = target;
     this.run = run;
+    this.shell = shell;
     this.instance = instance;
     this.late = late;
     this.args = args;

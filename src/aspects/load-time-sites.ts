@@ -110,7 +110,7 @@ class LoadTimeSite {
   /** Fields, not accessors: the text reads them at each construction. */
   #construction(): unknown {
     const site = this.#site('construct', withLength(RUN, Number(this.#text[4] ?? 0)), { invoked: true });
-    const handler = { off: site.off, f: site.shell, n: construction, d: derivedConstruction };
+    const handler: ConstructionHandler = { off: site.off, f: site.shell, n: construction, d: derivedConstruction };
     site.changed = (): void => {
       handler.off = site.off;
       handler.f = site.shell;
@@ -177,12 +177,22 @@ const RUN: AnyFunction = function (this: Invocation, ...args: unknown[]): unknow
   return this.proceed(args);
 };
 
+/** What the text of a constructor reads at each construction. */
+interface ConstructionHandler {
+  off: boolean;
+  f: AnyFunction;
+  readonly n: (this: ConstructionHandler, body: AnyFunction, instance: unknown, args?: IArguments) => Invocation;
+  readonly d: (this: ConstructionHandler, body: AnyFunction, instance: () => unknown, args?: IArguments) => Invocation;
+}
+
 /** Of a constructor without `super`: its body, the instance, and its `arguments` where it reads them. */
-const construction = (body: AnyFunction, instance: unknown, args?: IArguments): Invocation =>
-  new Invocation(undefined, body, instance, undefined, args as never);
+const construction: ConstructionHandler['n'] = function (body, instance, args) {
+  return new Invocation(undefined, body, this.f, instance, undefined, args as never);
+};
 /** Of a constructor with `super`, before which there is no instance. */
-const derivedConstruction = (body: AnyFunction, instance: () => unknown, args?: IArguments): Invocation =>
-  new Invocation(undefined, body, undefined, instance, args as never);
+const derivedConstruction: ConstructionHandler['d'] = function (body, instance, args) {
+  return new Invocation(undefined, body, this.f, undefined, instance, args as never);
+};
 
 /** A copy of its own, as the length of a chain's original decides what is fast. */
 function withLength(run: AnyFunction, length: number): AnyFunction {
