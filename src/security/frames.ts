@@ -3,11 +3,12 @@
  * Signed is all of it, with the channel (queue or topic) and the envelope's other fields: nothing can be moved to another queue,
  * sender or type. One HMAC-SHA256 a frame, however many tasks it holds.
  */
-import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
+import { randomBytes, timingSafeEqual } from 'node:crypto';
 import { SIGNED_BODY } from '../protocol/body.ts';
 import { BinaryReader, BinaryWriter } from '../protocol/codec.ts';
 import type { Envelope } from '../protocol/envelope.ts';
 import { SECURITY_ERRORS } from './errors.ts';
+import { hmacSha256 } from './hmac.ts';
 import type { KeyRing } from './key-ring.ts';
 import { ReplayWindow } from './replay-window.ts';
 
@@ -58,7 +59,7 @@ export class FrameSigner {
     out.varint(number);
     out.f64(this.#now());
     const prefix = out.finish();
-    const mac = createHmac('sha256', current.key('sign')).update(prefix).update(envelope.body).digest();
+    const mac = hmacSha256(current.key('sign'), prefix, envelope.body);
     out.raw(prefix.subarray(scopeBytes));
     out.raw(mac);
     const { id, type, sender, replyTo, body } = envelope;
@@ -125,7 +126,7 @@ export class FrameVerifier {
     const content = seal === undefined ? body.subarray(headerBytes + MAC_BYTES) : body;
     writeScope(this.#channel, envelope);
     out.raw((seal ?? body).subarray(0, headerBytes));
-    const expected = createHmac('sha256', key.key('sign')).update(out.finish()).update(content).digest();
+    const expected = hmacSha256(key.key('sign'), out.finish(), content);
     if (!timingSafeEqual(expected, mac)) throw SECURITY_ERRORS.BAD_SIGNATURE();
     const age = now() - signedAt;
     if (age > ttlMs + skewMs) throw SECURITY_ERRORS.EXPIRED({ seconds: Math.round(age / 1000) });

@@ -1,18 +1,13 @@
 import { connect, credentials, type Channel, type ChannelModel, type ConfirmChannel } from 'amqplib';
-import type { Socket } from 'node:net';
 import { createHash } from 'node:crypto';
 import { transportErrors } from '../errors.ts';
 import type { Session } from '../reconnector.ts';
 import type { BrokerAddress, BrokerClientSettings } from '../settings.ts';
 import { isTlsError, tlsConnectOptions } from '../tls.ts';
+import { internalsOf, readInPlace, writeTogether } from './socket.ts';
 
 /** A goodbye may take this long, milliseconds. */
 export const GOODBYE_MS = 2000;
-/**
- * Turns of the event loop after which acknowledgements are written: what is published in answer leaves before them. A quorum
- * queue writes both to its log, and the answer is waited for.
- */
-const ACK_TURNS = 4;
 /** AMQP's limit for names, bytes. */
 const MAX_NAME_BYTES = 255;
 
@@ -57,33 +52,6 @@ export class Names {
   }
 }
 
-interface AmqpInternals {
-  readonly stream: Socket;
-  readonly heartbeater: { readonly sendTimer: NodeJS.Timeout; readonly recvTimer: NodeJS.Timeout } | null;
-}
-
-/**
- * What amqplib writes in `turns` turns of the event loop (each method, header and piece of a body by itself) leaves as one write:
- * most of the processor time of a small frame would go into system calls.
- */
-function writeTogether(stream: Socket, turns: number): void {
-  const write = stream.write.bind(stream) as (...args: readonly unknown[]) => boolean;
-  let corked = false;
-  stream.write = (...args: readonly unknown[]) => {
-    if (!corked) {
-      corked = true;
-      stream.cork();
-      const later = (left: number): void => {
-        if (left > 0) return void setImmediate(later, left - 1);
-        corked = false;
-        stream.uncork();
-      };
-      setImmediate(later, turns - 1);
-    }
-    return write(...args);
-  };
-}
-
 /** One AMQP connection. Neither socket nor timers keep the process alive. */
 export async function openModel(address: BrokerAddress, settings: BrokerClientSettings, purpose: string): Promise<ChannelModel> {
   const { host, port, username = 'guest', password = 'guest', path, shown } = address;
@@ -118,16 +86,18 @@ export async function openModel(address: BrokerAddress, settings: BrokerClientSe
     throw rabbitError(error as Error, shown);
   }
   model.on('error', () => undefined);
-  const { stream, heartbeater } = model.connection as unknown as AmqpInternals;
+  const internals = internalsOf(model);
+  const { stream, heartbeater } = internals;
   stream.unref();
-  writeTogether(stream, purpose === 'consumer' ? ACK_TURNS : 1);
+  writeTogether(internals);
+  readInPlace(internals);
   heartbeater?.sendTimer.unref();
   heartbeater?.recvTimer.unref();
   return model;
 }
 
 export function destroyModel(model: ChannelModel): void {
-  (model.connection as unknown as AmqpInternals).stream.destroy();
+  internalsOf(model).stream.destroy();
 }
 
 /** Waits no longer than that. */

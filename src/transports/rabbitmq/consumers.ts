@@ -8,6 +8,7 @@ import { Arrivals } from '../arrivals.ts';
 import type { Delivery } from '../contract.ts';
 import { backoffMs, isConnectionError } from '../reconnector.ts';
 import type { FetchedBody, LargeBodies } from './large.ts';
+import { Acknowledgements } from './acknowledgements.ts';
 import { GOODBYE_MS, withinMs, type RabbitSession } from './connection.ts';
 
 const logger = createLogger('rabbitmq');
@@ -72,6 +73,7 @@ export class RabbitConsumer {
   readonly #arrivals = new Arrivals<RabbitDelivery>((delivery) => this.#deliver(delivery));
   #session: RabbitSession | undefined;
   #channel: Channel | undefined;
+  #acks: Acknowledgements | undefined;
   #tag = '';
   #attempt = 0;
   #retry: Timer | undefined;
@@ -86,7 +88,7 @@ export class RabbitConsumer {
   async open(session: RabbitSession): Promise<void> {
     this.#session = session;
     if (this.#cancelled) return;
-    const { prefetch } = this.#options;
+    const { prefetch, clock } = this.#options;
     await this.#options.declare(session);
     const channel = await session.consumer.createChannel();
     channel.on('error', (error: Error) => logger.info('the broker closed the channel of a consumer', { queue: this.#options.queue, error: error.message }));
@@ -96,6 +98,8 @@ export class RabbitConsumer {
     // AMQP counts to 65535; beyond that there is no limit, so that this is one.
     await channel.prefetch(Math.min(prefetch, 65_535));
     this.#channel = channel;
+    this.#acks?.stop();
+    this.#acks = new Acknowledgements(channel, prefetch, clock);
     await this.#consume(channel);
     this.#attempt = 0;
   }
@@ -103,7 +107,8 @@ export class RabbitConsumer {
   /** The connection is gone, and with it the claim to what is held. */
   shut(): void {
     this.#retry?.cancel();
-    this.#session = this.#channel = undefined;
+    this.#acks?.stop();
+    this.#session = this.#channel = this.#acks = undefined;
   }
 
   get queue(): string {
@@ -154,8 +159,8 @@ export class RabbitConsumer {
     if (held.channel !== this.#channel) return;
     try {
       for (const message of held.tags) {
-        if (how === 'nack') held.channel.nack(message, false, true);
-        else held.channel.ack(message);
+        if (how === 'nack') this.#acks?.giveBack(message);
+        else this.#acks?.add(message);
       }
       if (this.#cancelled && this.#held.size === 0) void this.#closeChannel();
     } catch (error) {
@@ -167,6 +172,7 @@ export class RabbitConsumer {
   async #closeChannel(): Promise<void> {
     const channel = this.#channel;
     this.#channel = undefined;
+    this.#acks?.flush();
     await channel?.close().catch(() => undefined);
   }
 
@@ -202,8 +208,8 @@ export class RabbitConsumer {
   #receive(channel: Channel, message: ConsumeMessage): void {
     const { messageId, headers } = message.properties as { messageId?: unknown; headers?: Record<string, unknown> };
     const id = typeof messageId === 'string' && messageId !== '' ? messageId : `unnamed:${this.#unnamed++}`;
-    if (this.#cancelled) return channel.nack(message, false, true);
-    if (this.#done.has(id)) return channel.ack(message);
+    if (this.#cancelled) return this.#acks?.giveBack(message);
+    if (this.#done.has(id)) return this.#acks?.add(message);
     const known = this.#held.get(id);
     if (known !== undefined) {
       if (known.channel === channel) known.tags.push(message);

@@ -1,5 +1,5 @@
 import { newId } from '../../core/ids.ts';
-import { encodeEnvelope, inOnePiece } from '../../protocol/codec.ts';
+import { BinaryWriter, inOnePiece, writeEnvelopeHeader } from '../../protocol/codec.ts';
 import type { Envelope } from '../../protocol/envelope.ts';
 import { EMPTY_BYTES } from '../../protocol/task.ts';
 import { Deque } from '../deque.ts';
@@ -8,6 +8,7 @@ import type { Batch, BatchResult, Outgoing } from '../outbox.ts';
 import type { BrokerClientSettings } from '../settings.ts';
 import type { Names, RabbitSession } from './connection.ts';
 import type { LargeBodies } from './large.ts';
+import { PublicationWriter } from './publication.ts';
 
 /** What is known of a queue that is sent to. */
 interface Target {
@@ -19,19 +20,55 @@ interface Target {
   total: number;
   /** Number of the next frame. */
   expected: number;
-  /** Batches are published one after another, also where a look at the queue comes in between. */
+  /** Batches that wait: they are published one after another, also where a look at the queue comes in between. */
+  waiting: number;
   tail: Promise<unknown>;
+  /** How a message to it begins. */
+  readonly method: Buffer;
 }
 
-interface Message {
-  readonly headers: Readonly<Record<string, string | number>>;
-  readonly content: Buffer;
+/** Of a batch. */
+class Confirms {
+  readonly ids: string[] = [];
+  /** Undefined: not yet. */
+  readonly outcomes: (Error | 'confirmed' | undefined)[] = [];
+  #open = 0;
+  #settled: (() => void) | undefined;
+
+  /** What is called when the frame of this id is confirmed or refused. */
+  add(id: string): (error: unknown) => void {
+    const index = this.ids.push(id) - 1;
+    this.outcomes.push(undefined);
+    this.#open++;
+    return (error) => {
+      this.outcomes[index] = (error as Error | null) ?? 'confirmed';
+      if (--this.#open === 0) this.#settled?.();
+    };
+  }
+
+  /** All that were added have their outcomes, or `stop` was called. */
+  settled(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#settled = resolve;
+      if (this.#open === 0) resolve();
+    });
+  }
+
+  readonly stop = (): void => this.#settled?.();
 }
 
-const NO_HEADERS = {};
+interface Published {
+  readonly confirms: Confirms;
+  readonly full: boolean;
+}
 
-function bufferOf(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+const writer = new BinaryWriter();
+
+/** All of an envelope but its body. */
+function headOf(envelope: Envelope): Uint8Array {
+  writer.reset();
+  writeEnvelopeHeader(writer, envelope);
+  return writer.finish();
 }
 
 /** A sender looks at a queue again after a quarter of what it may hold, so that several overshoot by little. */
@@ -53,6 +90,7 @@ export function queueArguments({ queueType, idleQueueMs }: BrokerClientSettings)
  */
 export class Publisher {
   readonly #session: RabbitSession;
+  readonly #writer: PublicationWriter;
   readonly #names: Names;
   readonly #settings: BrokerClientSettings;
   readonly #large: LargeBodies;
@@ -66,6 +104,7 @@ export class Publisher {
 
   constructor(session: RabbitSession, names: Names, settings: BrokerClientSettings, large: LargeBodies, client: string, url: string) {
     this.#session = session;
+    this.#writer = new PublicationWriter(session.frames);
     this.#names = names;
     this.#settings = settings;
     this.#large = large;
@@ -79,16 +118,27 @@ export class Publisher {
     for (const stall of [...this.#stalls]) stall();
   }
 
-  push(batch: Batch): Promise<BatchResult> {
+  async push(batch: Batch): Promise<BatchResult> {
     let target = this.#targets.get(batch.queue);
     if (target === undefined) {
-      target = { frames: 0, bytes: 0, sizes: new Deque(), total: 0, expected: batch.first, tail: Promise.resolve() };
+      const method = this.#writer.method(this.#names.queue(batch.queue));
+      target = { frames: 0, bytes: 0, sizes: new Deque(), total: 0, expected: batch.first, waiting: 0, tail: Promise.resolve(), method };
       this.#targets.set(batch.queue, target);
     }
     const known = target;
-    const published = known.tail.then(() => this.#publish(known, batch));
+    if (known.waiting === 0 && this.#hasRoom(known, batch)) {
+      const confirms = new Confirms();
+      for (const [i, frame] of batch.frames.entries()) this.#write(known, confirms, batch.first + i, frame.bytes, headOf(frame.envelope), frame.envelope.body);
+      known.expected = batch.first + batch.frames.length;
+      return this.#confirmed(known, batch.queue, { confirms, full: false });
+    }
+    known.waiting++;
+    const published = known.tail
+      .then(() => this.#publish(known, batch))
+      .finally(() => known.waiting--);
     known.tail = published.catch(() => undefined);
-    return published.then((confirmed) => confirmed());
+    const result = await published;
+    return 'confirms' in result ? this.#confirmed(known, batch.queue, result) : result;
   }
 
   /** A queue was deleted. */
@@ -96,52 +146,68 @@ export class Publisher {
     this.#targets.delete(queue);
   }
 
-  /** Publishes what there is room for; what is returned waits for the confirms. */
-  async #publish(target: Target, batch: Batch): Promise<() => Promise<BatchResult>> {
-    const { frames, first, base, queue } = batch;
-    if (first !== base && first !== target.expected) return async () => ({ accepted: 0 });
-    if (this.#session.blocked !== undefined) {
-      const stalled = this.#session.blocked;
-      return async () => ({ accepted: 0, stalled });
+  /** All of it may be written at once. */
+  #hasRoom(target: Target, { first, base, frames }: Batch): boolean {
+    if ((first !== base && first !== target.expected) || this.#session.blocked !== undefined || target.frames < frames.length) return false;
+    let bytes = 0;
+    for (const { bytes: each, envelope } of frames) {
+      if (envelope.body.length > this.#settings.inlineBytes) return false;
+      bytes += each;
     }
-    const confirms: Promise<Error | undefined>[] = [];
-    const ids: string[] = [];
+    return bytes <= target.bytes;
+  }
+
+  /** Publishes what there is room for. */
+  async #publish(target: Target, batch: Batch): Promise<Published | BatchResult> {
+    const { frames, first, base, queue } = batch;
+    if (first !== base && first !== target.expected) return { accepted: 0 };
+    if (this.#session.blocked !== undefined) return { accepted: 0, stalled: this.#session.blocked };
+    const confirms = new Confirms();
     let full = false;
     for (const [i, frame] of frames.entries()) {
       if ((target.frames <= 0 || target.bytes < frame.bytes) && !(await this.#look(target, queue, frame))) {
         full = true;
         break;
       }
-      const messageId = `${this.#client}:${first + i}`;
-      ids.push(messageId);
-      const { envelope } = frame;
-      const isLarge = envelope.body.length > this.#settings.inlineBytes;
-      const message = isLarge ? await this.#largeMessage(envelope) : { headers: NO_HEADERS, content: bufferOf(encodeEnvelope(envelope)) };
-      confirms.push(this.#publishOne(queue, messageId, message));
-      target.frames--;
-      target.bytes -= frame.bytes;
-      target.total += frame.bytes;
-      target.sizes.push(frame.bytes);
+      const { envelope, bytes } = frame;
+      if (envelope.body.length <= this.#settings.inlineBytes) {
+        this.#write(target, confirms, first + i, bytes, headOf(envelope), envelope.body);
+        continue;
+      }
+      const whole = inOnePiece(envelope);
+      const reference = newId('body');
+      await this.#large.upload(reference, whole.body);
+      const headers = { l: reference, n: whole.body.length };
+      this.#write(target, confirms, first + i, bytes, headOf({ ...whole, body: EMPTY_BYTES }), EMPTY_BYTES, headers);
     }
-    target.expected = first + confirms.length;
-    return () => this.#confirmed(target, queue, ids, confirms, full);
+    target.expected = first + confirms.ids.length;
+    return { confirms, full };
   }
 
-  async #confirmed(
+  #write(
     target: Target,
-    queue: string,
-    ids: readonly string[],
-    confirms: readonly Promise<Error | undefined>[],
-    full: boolean,
-  ): Promise<BatchResult> {
+    confirms: Confirms,
+    number: number,
+    bytes: number,
+    head: Uint8Array,
+    body: Uint8Array,
+    headers?: Readonly<Record<string, string | number>>,
+  ): void {
+    if (this.#session.ended) throw transportErrors.LOST({ url: this.#url, reason: 'its session has ended' });
+    const messageId = `${this.#client}:${number}`;
+    this.#writer.write(target.method, { messageId, headers, head, body }, confirms.add(messageId));
+    target.frames--;
+    target.bytes -= bytes;
+    target.total += bytes;
+    target.sizes.push(bytes);
+  }
+
+  async #confirmed(target: Target, queue: string, { confirms, full }: Published): Promise<BatchResult> {
+    this.#stalls.add(confirms.stop);
+    await confirms.settled();
+    this.#stalls.delete(confirms.stop);
+    const { ids, outcomes } = confirms;
     let stalled: Error | undefined;
-    let stall = (): void => undefined;
-    const stalling = new Promise<void>((resolve) => (stall = resolve));
-    this.#stalls.add(stall);
-    const outcomes = Array.from<Error | 'confirmed' | undefined>({ length: confirms.length });
-    const all = Promise.all(confirms.map(async (confirm, i) => (outcomes[i] = (await confirm) ?? 'confirmed')));
-    await Promise.race([all, stalling]);
-    this.#stalls.delete(stall);
     let accepted = 0;
     let gone = false;
     for (const outcome of outcomes) {
@@ -162,20 +228,6 @@ export class Publisher {
       return stalled === undefined ? { accepted } : { accepted, stalled };
     }
     return { accepted, full };
-  }
-
-  #publishOne(queue: string, messageId: string, { headers, content }: Message): Promise<Error | undefined> {
-    const options = { persistent: true, mandatory: true, messageId, headers };
-    return new Promise((resolve) => {
-      this.#session.frames.publish('', this.#names.queue(queue), content, options, (error: unknown) => resolve((error as Error | null) ?? undefined));
-    });
-  }
-
-  async #largeMessage(given: Envelope): Promise<Message> {
-    const envelope = inOnePiece(given);
-    const reference = newId('body');
-    await this.#large.upload(reference, envelope.body);
-    return { headers: { l: reference, n: envelope.body.length }, content: bufferOf(encodeEnvelope({ ...envelope, body: EMPTY_BYTES })) };
   }
 
   /** Makes the queue if need be, and sees what room there is. True: enough for this frame. */
