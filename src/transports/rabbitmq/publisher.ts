@@ -133,9 +133,7 @@ export class Publisher {
       return this.#confirmed(known, batch.queue, { confirms, full: false });
     }
     known.waiting++;
-    const published = known.tail
-      .then(() => this.#publish(known, batch))
-      .finally(() => known.waiting--);
+    const published = known.tail.then(() => this.#publish(known, batch)).finally(() => known.waiting--);
     known.tail = published.catch(() => undefined);
     const result = await published;
     return 'confirms' in result ? this.#confirmed(known, batch.queue, result) : result;
