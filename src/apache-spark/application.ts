@@ -1,13 +1,12 @@
 /** One Apache Spark application in the dispatcher's process: what its agent says, what the dispatcher answers. */
 import type { Clock, Timer } from '../core/clock.ts';
-import { contentHash } from '../core/ids.ts';
 import type { Logger } from '../core/logger.ts';
 import type { DispatcherListener } from '../dispatcher/contract.ts';
 import type { SparkApplicationInfo, SparkExecutor } from '../protocol/spark-application.ts';
 import type { Blob, StatusUpdate, TaskDescription } from '../protocol/task.ts';
 import type { Registration } from '../registry/contract.ts';
 import type { HostSelector } from '../selectors/contract.ts';
-import { sparkErrors } from './errors.ts';
+import { Differences } from './differences.ts';
 import { parseEvent, type SparkEvent } from './events.ts';
 import { FRAME, FrameWriter, type FrameReader } from './frames.ts';
 import type { LinkHandler, LinkPeer } from './link-server.ts';
@@ -74,11 +73,6 @@ const SETTLE_MS = 3000;
 const SWEEP_MS = 1000;
 /** A task that waits at an executor for so long is taken away from it, milliseconds. */
 const STUCK_MS = 1000;
-/** Bases kept, several times what an agent uses. A task whose base is gone is sent Spark's own way. */
-const MAX_BASES = 64;
-/** Longest base; Delta.java. */
-const MAX_BASE_BYTES = 262_144;
-const NO_COMMONS: readonly string[] = [];
 
 /**
  * DELIVERY: the agent keeps a task until Spark hears of it from its executor. What this side cannot deliver (no worker, no
@@ -96,8 +90,7 @@ export class SparkApplication implements DispatcherListener, LinkHandler {
   readonly #latency = new LatencyHistogram();
   readonly #jobs = new Set<number>();
   #ahead = new RunAhead();
-  /** By the agent's number: what its tasks name as common. The oldest first. */
-  readonly #bases = new Map<number, readonly [hash: string]>();
+  readonly #differences: Differences;
   /** Also those that are gone: ends of their tasks are told later. */
   readonly #external = new Set<string>();
   readonly #startedMs: number;
@@ -117,6 +110,7 @@ export class SparkApplication implements DispatcherListener, LinkHandler {
     this.#mode = peer.hello.get('mode') === 'internal' ? 'internal' : 'external';
     this.#startedMs = Date.now();
     this.#port = options.attach(this);
+    this.#differences = new Differences(this.#port);
     this.#sweeping = options.clock.every(SWEEP_MS, () => this.#sweep());
     // After this turn: the welcome goes first.
     this.#going = options.clock.after(0, () => this.#mayGo(), { background: true });
@@ -129,7 +123,6 @@ export class SparkApplication implements DispatcherListener, LinkHandler {
     this.#peer = peer;
     this.hello = peer.hello;
     this.#gone = false;
-    for (const id of this.#bases.keys()) this.#dropBase(id);
     // It has forgotten what it was told.
     this.#ahead = new RunAhead();
     this.#go();
@@ -214,20 +207,10 @@ export class SparkApplication implements DispatcherListener, LinkHandler {
     switch (type) {
       case FRAME.tasks:
         return this.#tasks(reader);
-      case FRAME.base:
-        return this.#base(reader.i32(), reader.bytes());
       case FRAME.event:
         return this.#event(reader.strings());
       case FRAME.choose:
         return this.#choose(reader);
-      case FRAME.kill: {
-        const taskId = reader.u64();
-        reader.string();
-        reader.u8();
-        return this.#port.cancel(taskId, reader.string());
-      }
-      case FRAME.executor:
-        return this.#executor(reader);
       default:
         this.#options.logger.debug('a frame of unknown type was ignored', { application: this.id, type });
     }
@@ -239,63 +222,42 @@ export class SparkApplication implements DispatcherListener, LinkHandler {
     this.#cancelWaiting(() => true, 'the link to its driver is down');
   }
 
-  #executor(reader: FrameReader): void {
-    const attached = reader.u8() !== 0;
-    const [executorId, workerId, host] = [reader.string(), reader.string(), reader.string()];
-    const cores = reader.i32();
-    const reason = reader.string();
-    if (attached) {
-      this.#executors.set(executorId, { executorId, workerId, host, cores });
-      this.#external.add(executorId);
-      this.#options.logger.info('an external executor is attached', { application: this.id, executor: executorId, worker: workerId });
-      if (this.#options.workers.isDraining(workerId)) this.workerDrains(workerId, true);
-      this.#mayGo();
-    } else if (this.#executors.delete(executorId)) {
-      this.#options.logger.info('an external executor is gone', { application: this.id, executor: executorId, worker: workerId, reason });
-      // Spark resubmits its tasks; what waits here must not arrive anywhere.
-      for (const [taskId, task] of this.#live) if (task.executorId === executorId) this.#port.cancel(taskId, 'its executor is gone');
-    }
+  #attached({ executorId, workerId, host, cores }: SparkExecutor): void {
+    this.#executors.set(executorId, { executorId, workerId, host, cores });
+    this.#external.add(executorId);
+    this.#options.logger.info('an external executor is attached', { application: this.id, executor: executorId, worker: workerId });
+    if (this.#options.workers.isDraining(workerId)) this.workerDrains(workerId, true);
+    this.#mayGo();
   }
 
-  /** @throws SP_SPARK_MALFORMED_FRAME */
-  #base(id: number, view: Uint8Array): void {
-    if (view.length > MAX_BASE_BYTES) throw sparkErrors.MALFORMED_FRAME({ reason: `a base of ${view.length} bytes` });
-    if (this.#bases.has(id)) this.#dropBase(id);
-    const bytes = view.slice();
-    const hash = contentHash(bytes);
-    this.#bases.set(id, [hash]);
-    this.#port.putBlob({ hash, bytes });
-    if (this.#bases.size > MAX_BASES) this.#dropBase(this.#bases.keys().next().value as number);
-  }
-
-  #dropBase(id: number): void {
-    const hash = this.#bases.get(id)?.[0] as string;
-    this.#bases.delete(id);
-    if (![...this.#bases.values()].some(([kept]) => kept === hash)) this.#port.releaseBlob(hash);
+  #detached(executorId: string, reason: string): void {
+    if (!this.#executors.delete(executorId)) return;
+    this.#options.logger.info('an external executor is gone', { application: this.id, executor: executorId, reason });
+    // Spark resubmits its tasks; what waits here must not arrive anywhere.
+    for (const [taskId, task] of this.#live) if (task.executorId === executorId) this.#port.cancel(taskId, 'its executor is gone');
   }
 
   #tasks(reader: FrameReader): void {
     const lost: number[] = [];
     const tasks: TaskDescription[] = [];
     const since = this.#options.clock.now();
-    for (let left = reader.count(32); left > 0; left--) {
+    while (reader.more) {
       const taskId = reader.u64();
       const attemptNumber = reader.i32();
       const index = reader.i32();
       const executorId = reader.string();
       const name = reader.string();
-      const base = reader.i32();
-      const commons = base === 0 ? NO_COMMONS : this.#bases.get(base);
-      const payload = reader.bytes();
+      const bytes = reader.bytes();
       const executor = this.#executors.get(executorId);
       this.#counts.captured++;
-      if (commons === undefined || executor === undefined || this.#options.workers.get(executor.workerId) === undefined) {
+      if (executor === undefined || this.#options.workers.get(executor.workerId) === undefined) {
         lost.push(taskId);
         continue;
       }
       this.#figures(executor.workerId).captured++;
       const stage = stageOfName(name);
-      this.#ahead.captured(stage.stageId, payload.length);
+      const { payload, commons } = this.#differences.of(`${stage.stageId}.${stage.stageAttemptNumber}`, bytes);
+      this.#ahead.captured(stage.stageId, bytes.length);
       this.#live.set(taskId, {
         executorId,
         workerId: executor.workerId,
@@ -335,7 +297,7 @@ export class SparkApplication implements DispatcherListener, LinkHandler {
       outstanding: (workerId) => this.outstanding(workerId),
       onFault: (error) => logger.warn('the selector failed; Spark chooses', { application: this.id, error: (error as Error).message }),
     });
-    const answer = new FrameWriter(FRAME.choice).u32(round.id).u32(places.length);
+    const answer = new FrameWriter(FRAME.choice);
     places.forEach((place, i) => {
       answer.u32(place);
       if (place >= 0 && place !== round.tasks[i]?.offered) this.#counts.moved++;
@@ -360,6 +322,13 @@ export class SparkApplication implements DispatcherListener, LinkHandler {
       case 'direct':
         this.#counts.direct++;
         return;
+      case 'kill':
+        return this.#port.cancel(event.taskId, event.reason);
+      case 'attached':
+        return this.#attached(event);
+      case 'executorRemoved':
+        this.#detached(event.executorId, event.reason);
+        break;
       case 'jobStart':
         this.#jobs.add(event.jobId);
         this.#options.onActivity(this.#jobs.size);
@@ -415,7 +384,7 @@ export class SparkApplication implements DispatcherListener, LinkHandler {
 
   #fallBack(taskIds: readonly number[]): void {
     if (taskIds.length === 0 || this.#peer === undefined) return;
-    const frame = new FrameWriter(FRAME.fallback).u32(taskIds.length);
+    const frame = new FrameWriter(FRAME.fallback);
     for (const taskId of taskIds) frame.u64(taskId);
     this.#peer.send(frame);
   }
@@ -479,10 +448,10 @@ export class SparkApplication implements DispatcherListener, LinkHandler {
     return {
       id: this.id,
       runId: say('runId'),
-      name: say('name'),
+      name: say('spark.app.name'),
       user: say('user'),
       sparkVersion: say('sparkVersion'),
-      driverHost: say('host'),
+      driverHost: say('spark.driver.host'),
       pid: Number(say('pid')) || 0,
       uiUrl: say('uiUrl'),
       mode: this.#mode,

@@ -86,8 +86,28 @@ export type AgentEvent =
   | { readonly type: 'started'; readonly taskId: number; readonly micros: number }
   /** It was sent Spark's own way after all, to the same executor. */
   | { readonly type: 'fallenBack'; readonly taskId: number; readonly executorId: string }
-  /** It went Spark's own way at once: the link was down. */
-  | { readonly type: 'direct'; readonly executorId: string };
+  /** It went Spark's own way at once: the mode or the link had just changed. */
+  | { readonly type: 'direct'; readonly executorId: string }
+  /** Spark kills it, and has told the executor itself. */
+  | { readonly type: 'kill'; readonly taskId: number; readonly reason: string }
+  /** An external executor has started. */
+  | { readonly type: 'attached'; readonly executorId: string; readonly workerId: string; readonly host: string; readonly cores: number };
+
+const STAGE = 'stageInfo.stageId stageInfo.attemptNumber stageInfo.name stageInfo.numTasks stageInfo.failureReason';
+const TASK = 'taskInfo.taskId stageId stageAttemptId taskInfo.index taskInfo.attemptNumber taskInfo.executorId taskInfo.host';
+
+/** Which of Spark's listener events an agent tells, by their class: the type, and the paths of accessors that give its words. */
+export const TOLD_EVENTS: Readonly<Record<string, string>> = {
+  SparkListenerJobStart: 'jobStart jobId time stageIds',
+  SparkListenerJobEnd: 'jobEnd jobId time jobResult',
+  SparkListenerStageSubmitted: `stageSubmitted ${STAGE}`,
+  SparkListenerStageCompleted: `stageCompleted ${STAGE}`,
+  SparkListenerTaskStart: `taskStart ${TASK} taskInfo.taskLocality taskInfo.speculative`,
+  SparkListenerTaskEnd: `taskEnd ${TASK} taskInfo.status taskInfo.duration taskMetrics.executorRunTime taskMetrics.resultSize reason`,
+  SparkListenerExecutorAdded: 'executorAdded executorId executorInfo.executorHost executorInfo.totalCores',
+  SparkListenerExecutorRemoved: 'executorRemoved executorId reason',
+  SparkListenerApplicationEnd: 'applicationEnd time',
+};
 
 /** Ids of external executors: such as Spark's own never reach, and that fit its int. */
 export const FIRST_EXECUTOR_ID = 900_000_001;
@@ -115,7 +135,7 @@ const place = (words: readonly string[]) => {
   };
 };
 
-/** Words of an event frame with their type, as Listener.java names them; undefined: an event that this version does not know. */
+/** Words of an event frame with their type, as TOLD_EVENTS asks for them; undefined: an event that this version does not know. */
 export function parseEvent(frame: readonly string[]): SparkEvent | AgentEvent | undefined {
   const [type, ...words] = frame;
   const [first = '', second = '', third = ''] = words;
@@ -151,6 +171,10 @@ export function parseEvent(frame: readonly string[]): SparkEvent | AgentEvent | 
       return { type, taskId: number(first), executorId: second };
     case 'direct':
       return { type, executorId: first };
+    case 'kill':
+      return { type, taskId: number(first), reason: second };
+    case 'attached':
+      return { type, executorId: first, workerId: second, host: third, cores: number(words[3]) };
     default:
       return undefined;
   }

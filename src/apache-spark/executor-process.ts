@@ -4,6 +4,7 @@ import { closeSync, fstatSync, mkdirSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Clock } from '../core/clock.ts';
 import { EMPTY_BYTES, type TaskDescription } from '../protocol/task.ts';
+import { restore } from './differences.ts';
 import { sparkErrors } from './errors.ts';
 import type { BlobSource } from '../worker/contract.ts';
 import type { ExecutorCommand } from './executor-command.ts';
@@ -29,8 +30,6 @@ export interface ExecutorProcessOptions {
 /** How long an executor may take to end when asked, milliseconds. */
 const STOP_MS = 5000;
 const TAIL_BYTES = 4096;
-/** An executor keeps as many of the latest bases; Delta.java. */
-const MAX_BASES = 32;
 
 /** Tasks end by what the executor says of them, or with the process. */
 export class ExecutorProcess implements LinkHandler {
@@ -40,9 +39,6 @@ export class ExecutorProcess implements LinkHandler {
   readonly #options: ExecutorProcessOptions;
   readonly #child: ChildProcess;
   readonly #running = new Map<number, RunningTask>();
-  /** Numbers under which the executor has them, by content; the oldest first. */
-  readonly #bases = new Map<string, number>();
-  #lastBase = 0;
   #peer: LinkPeer | undefined;
   #stopping = false;
   #gone = false;
@@ -106,7 +102,6 @@ export class ExecutorProcess implements LinkHandler {
   linked(peer: LinkPeer): void {
     this.#peer?.close();
     this.#peer = peer;
-    this.#bases.clear();
     if (this.#stopping) peer.send(new FrameWriter(FRAME.stop));
   }
 
@@ -114,21 +109,11 @@ export class ExecutorProcess implements LinkHandler {
     const peer = this.#peer;
     if (peer === undefined || !this.usable) return Promise.reject(sparkErrors.EXECUTOR_GONE({ executor: this.executorId, name: task.name }));
     return new Promise((resolve, reject) => {
+      const [base] = task.commons;
+      const bytes = base === undefined ? task.payload : restore(blobs(base), task.payload);
       this.#running.set(task.taskId, { task, resolve, reject });
-      const base = this.#base(peer, task, blobs);
-      peer.send(new FrameWriter(FRAME.run, task.payload.length + 16).u32(1).u32(base).bytes(task.payload));
+      peer.send(new FrameWriter(FRAME.run, bytes.length + 1).raw(bytes));
     });
-  }
-
-  /** Number of what the task is told by, after that itself where the executor lacks it; 0: the task is whole. */
-  #base(peer: LinkPeer, { commons: [hash] }: TaskDescription, blobs: BlobSource): number {
-    if (hash === undefined) return 0;
-    let base = this.#bases.get(hash);
-    if (base !== undefined) return base;
-    this.#bases.set(hash, (base = ++this.#lastBase));
-    if (this.#bases.size > MAX_BASES) this.#bases.delete(this.#bases.keys().next().value as string);
-    peer.send(new FrameWriter(FRAME.base).u32(base).bytes(blobs(hash)));
-    return base;
   }
 
   /** Resolves when the process has ended. */

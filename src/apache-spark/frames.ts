@@ -1,13 +1,12 @@
 /** Frames of the agent link, big-endian as Java writes them; docs/agent-link.md is the reference. */
-import { createCipheriv, createDecipheriv, createHmac, randomBytes, timingSafeEqual, type Hmac, type KeyObject } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createHmac, type KeyObject } from 'node:crypto';
 import { sparkErrors } from './errors.ts';
 
 /** First byte of a frame. */
 export const FRAME = {
   hello: 1,
-  executor: 2,
+  nonce: 2,
   tasks: 3,
-  kill: 4,
   choose: 5,
   event: 6,
   status: 7,
@@ -25,13 +24,13 @@ export const FRAME = {
   refused: 42,
   offer: 43,
   ahead: 44,
-  base: 45,
 } as const;
 
 export const LINK_MAGIC = 'SPXL';
 export const LINK_VERSION = 2;
 export const NONCE_BYTES = 16;
-export const MAC_BYTES = 16;
+/** Of AES-GCM, at the end of each sealed frame. */
+const TAG_BYTES = 16;
 /** Longest frame: Spark's own limit of a task (spark.rpc.message.maxSize) is 128 MiB. */
 export const MAX_FRAME_BYTES = 201_326_592;
 /** Longest first frame of a peer that has not shown that it may speak. */
@@ -94,9 +93,7 @@ export class FrameWriter {
   }
 
   map(values: Readonly<Record<string, string>>): this {
-    const entries = Object.entries(values);
-    this.u32(entries.length);
-    for (const [name, value] of entries) this.string(name).string(value);
+    for (const [name, value] of Object.entries(values)) this.string(name).string(value);
     return this;
   }
 
@@ -120,6 +117,16 @@ export class FrameReader {
     if (bytes < 0 || at + bytes > this.#buffer.length) throw bad(`${bytes} bytes are named where ${this.#buffer.length - at} are left`);
     this.#at = at + bytes;
     return at;
+  }
+
+  /** There is more to read. */
+  get more(): boolean {
+    return this.#at < this.#buffer.length;
+  }
+
+  /** All that is left. */
+  rest(): Buffer {
+    return this.raw(this.#buffer.length - this.#at);
   }
 
   u8(): number {
@@ -161,15 +168,17 @@ export class FrameReader {
     return this.bytes().toString('utf8');
   }
 
+  /** To the end of the frame. */
   strings(): string[] {
     const values: string[] = [];
-    for (let left = this.count(4); left > 0; left--) values.push(this.string());
+    while (this.more) values.push(this.string());
     return values;
   }
 
+  /** To the end of the frame. */
   map(): Map<string, string> {
     const values = new Map<string, string>();
-    for (let left = this.count(8); left > 0; left--) values.set(this.string(), this.string());
+    while (this.more) values.set(this.string(), this.string());
     return values;
   }
 }
@@ -178,45 +187,40 @@ export class FrameReader {
 export type LinkKey = Uint8Array | KeyObject;
 
 /**
- * HMAC-SHA256 over a counter and the frame, cut to 16 bytes, under a key of this connection and direction
- * (`c`: from the agent, `s`: to it). A frame that is repeated, left out or from another connection does not verify.
+ * AES-256-GCM under a key of this connection and direction (`c`: from the agent, `s`: to it), HMAC-SHA256 of both nonces under
+ * the link's key; the nonce of a frame is its number. A frame that is repeated, left out or from another connection does not open.
  */
-export class FrameSigner {
+export class FrameSeal {
   readonly #key: Buffer;
-  #counter = 0n;
+  #frames = 0n;
 
   constructor(key: LinkKey, serverNonce: Uint8Array, clientNonce: Uint8Array, direction: 'c' | 's') {
-    this.#key = derive(key, `spark-proxy agent link ${direction}`, serverNonce, clientNonce);
+    this.#key = createHmac('sha256', key).update(`spark-proxy agent link ${direction}`, 'ascii').update(serverNonce).update(clientNonce).digest();
   }
 
-  sign(body: Uint8Array): Buffer {
-    const counter = Buffer.allocUnsafe(8);
-    counter.writeBigUInt64BE(this.#counter++);
-    const mac: Hmac = createHmac('sha256', this.#key).update(counter).update(body);
-    return mac.digest().subarray(0, MAC_BYTES);
+  #nonce(): Buffer {
+    const nonce = Buffer.alloc(12);
+    nonce.writeBigUInt64BE(this.#frames++, 4);
+    return nonce;
   }
 
-  verifies(body: Uint8Array, mac: Uint8Array): boolean {
-    return timingSafeEqual(this.sign(body), mac);
+  seal(body: Uint8Array): Buffer {
+    const cipher = createCipheriv('aes-256-gcm', this.#key, this.#nonce());
+    return Buffer.concat([cipher.update(body), cipher.final(), cipher.getAuthTag()]);
   }
-}
 
-function derive(key: LinkKey, purpose: string, serverNonce: Uint8Array, clientNonce: Uint8Array): Buffer {
-  return createHmac('sha256', key).update(purpose, 'ascii').update(serverNonce).update(clientNonce).digest();
-}
-
-/** A secret of the hello, sealed for this connection: AES-256-GCM, iv before, tag behind, base64. */
-export function openSecret(sealed: string, key: LinkKey, serverNonce: Uint8Array, clientNonce: Uint8Array): string {
-  const bytes = Buffer.from(sealed, 'base64');
-  if (bytes.length < 28) throw bad('a sealed secret is too short');
-  const decipher = createDecipheriv('aes-256-gcm', derive(key, 'spark-proxy agent link secret', serverNonce, clientNonce), bytes.subarray(0, 12));
-  decipher.setAuthTag(bytes.subarray(bytes.length - 16));
-  return Buffer.concat([decipher.update(bytes.subarray(12, bytes.length - 16)), decipher.final()]).toString('utf8');
-}
-
-/** The other half of `openSecret`; agents in Java have their own. */
-export function sealSecret(plain: string, key: LinkKey, serverNonce: Uint8Array, clientNonce: Uint8Array): string {
-  const iv = randomBytes(12);
-  const cipher = createCipheriv('aes-256-gcm', derive(key, 'spark-proxy agent link secret', serverNonce, clientNonce), iv);
-  return Buffer.concat([iv, cipher.update(plain, 'utf8'), cipher.final(), cipher.getAuthTag()]).toString('base64');
+  /** Undefined: it was not sealed for here and now. */
+  open(frame: Uint8Array): Buffer | undefined {
+    const end = frame.length - TAG_BYTES;
+    if (end < 1) return undefined;
+    const decipher = createDecipheriv('aes-256-gcm', this.#key, this.#nonce(), { authTagLength: TAG_BYTES });
+    decipher.setAuthTag(frame.subarray(end));
+    const body = decipher.update(frame.subarray(0, end));
+    try {
+      decipher.final();
+      return body;
+    } catch {
+      return undefined;
+    }
+  }
 }

@@ -5,20 +5,7 @@ import { systemClock, type Clock, type Timer } from '../core/clock.ts';
 import { SparkProxyError } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
 import { sparkErrors } from './errors.ts';
-import {
-  FRAME,
-  FrameReader,
-  FrameSigner,
-  FrameWriter,
-  type LinkKey,
-  LINK_MAGIC,
-  LINK_VERSION,
-  MAC_BYTES,
-  MAX_FRAME_BYTES,
-  MAX_HELLO_BYTES,
-  NONCE_BYTES,
-  openSecret,
-} from './frames.ts';
+import { FRAME, FrameReader, FrameSeal, FrameWriter, type LinkKey, LINK_MAGIC, LINK_VERSION, MAX_FRAME_BYTES, MAX_HELLO_BYTES, NONCE_BYTES } from './frames.ts';
 
 /** An agent that has said who it is. */
 export interface LinkPeer {
@@ -38,7 +25,7 @@ export interface LinkServerOptions {
   readonly host: string;
   /** 0: any free port. */
   readonly port: number;
-  /** With keys, the other side proves one of them and every frame is signed with it. Asked anew for each connection. */
+  /** With keys, the other side proves one of them and every frame is sealed with it. Asked anew for each connection. */
   readonly keys?: (() => readonly LinkKey[]) | undefined;
   readonly logger: Logger;
   /** @defaultValue systemClock */
@@ -101,8 +88,9 @@ class Connection implements LinkPeer {
   #have = 0;
   /** Bytes of the frame that is awaited; -1: its length is. */
   #need = -1;
-  #incoming: FrameSigner | undefined;
-  #outgoing: FrameSigner | undefined;
+  #incoming: FrameSeal | undefined;
+  #outgoing: FrameSeal | undefined;
+  #agentNonce: Buffer | undefined;
   #handler: LinkHandler | undefined;
   #lastHeard: number;
   #corked = false;
@@ -156,7 +144,7 @@ class Connection implements LinkPeer {
   #write(frame: FrameWriter): void {
     const socket = this.#socket;
     if (socket.destroyed) return;
-    const body = frame.finish();
+    const body = this.#outgoing?.seal(frame.finish()) ?? frame.finish();
     if (!this.#corked) {
       this.#corked = true;
       socket.cork();
@@ -166,10 +154,9 @@ class Connection implements LinkPeer {
       });
     }
     const length = Buffer.allocUnsafe(4);
-    length.writeUInt32BE(body.length + (this.#outgoing === undefined ? 0 : MAC_BYTES));
+    length.writeUInt32BE(body.length);
     socket.write(length);
     socket.write(body);
-    if (this.#outgoing !== undefined) socket.write(this.#outgoing.sign(body));
   }
 
   close(): void {
@@ -213,48 +200,39 @@ class Connection implements LinkPeer {
   }
 
   #frame(frame: Buffer): void {
-    if (this.#handler === undefined) return this.#greet(frame);
-    const body = this.#verified(frame);
+    if (this.#agentNonce === undefined) return this.#meet(frame);
+    if (this.#handler === undefined) return this.#greet(this.#openHello(frame, this.#agentNonce));
+    const body = this.#incoming === undefined ? frame : this.#incoming.open(frame);
+    if (body === undefined) throw sparkErrors.LINK_REFUSED({ remote: this.remote, reason: 'a frame is not sealed with the key of this side' });
     const type = body[0] as number;
     if (type !== FRAME.pong) this.#handler.frame(type, new FrameReader(body, 1));
   }
 
-  #verified(frame: Buffer): Buffer {
-    if (this.#incoming === undefined) return frame;
-    const body = frame.subarray(0, Math.max(0, frame.length - MAC_BYTES));
-    if (body.length === 0 || !this.#incoming.verifies(body, frame.subarray(body.length)))
-      throw sparkErrors.LINK_REFUSED({ remote: this.remote, reason: 'a frame is not signed with the key of this side' });
-    return body;
+  #meet(frame: Buffer): void {
+    if (frame[0] !== FRAME.nonce) throw sparkErrors.MALFORMED_FRAME({ reason: 'it is no nonce' });
+    this.#agentNonce = Buffer.from(new FrameReader(frame, 1).raw(NONCE_BYTES));
   }
 
-  /** The key that the hello is signed with. Undefined: this link has none. */
-  #provenKey(frame: Buffer, nonce: Buffer): LinkKey | undefined {
+  /** With the key it is sealed with everything is from now on. */
+  #openHello(frame: Buffer, nonce: Buffer): Buffer {
     const { keys } = this.#options;
-    if (keys === undefined) return undefined;
-    const body = frame.subarray(0, Math.max(0, frame.length - MAC_BYTES));
+    if (keys === undefined) return frame;
     for (const key of keys()) {
-      const incoming = new FrameSigner(key, this.#nonce, nonce, 'c');
-      if (body.length === 0 || !incoming.verifies(body, frame.subarray(body.length))) continue;
+      const incoming = new FrameSeal(key, this.#nonce, nonce, 'c');
+      const body = incoming.open(frame);
+      if (body === undefined) continue;
       this.#incoming = incoming;
-      return key;
+      this.#outgoing = new FrameSeal(key, this.#nonce, nonce, 's');
+      return body;
     }
-    throw sparkErrors.LINK_REFUSED({ remote: this.remote, reason: 'its hello is not signed with a key of this side' });
+    throw sparkErrors.LINK_REFUSED({ remote: this.remote, reason: 'its hello is not sealed with a key of this side' });
   }
 
-  #greet(frame: Buffer): void {
-    const reader = new FrameReader(frame, 1);
-    if (frame[0] !== FRAME.hello) throw sparkErrors.MALFORMED_FRAME({ reason: 'it is no hello' });
-    const nonce = Buffer.from(reader.raw(NONCE_BYTES));
-    const key = this.#provenKey(frame, nonce);
-    if (key !== undefined) {
-      this.#outgoing = new FrameSigner(key, this.#nonce, nonce, 's');
-    }
-    const hello = reader.map();
-    const sealed = hello.get('sealed.authSecret');
-    hello.delete('sealed.authSecret');
+  #greet(body: Buffer): void {
+    if (body[0] !== FRAME.hello) throw sparkErrors.MALFORMED_FRAME({ reason: 'it is no hello' });
+    const hello = new FrameReader(body, 1).map();
     // A secret that came in the clear is not used: everyone may have read it.
-    hello.delete('authSecret');
-    if (sealed !== undefined && key !== undefined) hello.set('authSecret', openSecret(sealed, key, this.#nonce, nonce));
+    if (this.#incoming === undefined) hello.delete('authSecret');
     this.hello = hello;
     const early: FrameWriter[] = (this.#early = []);
     try {

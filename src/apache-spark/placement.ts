@@ -54,30 +54,28 @@ export interface AskedTask {
 }
 
 export interface Round {
-  readonly id: number;
   readonly candidates: readonly Candidate[];
   readonly tasks: readonly AskedTask[];
 }
 
 /** @throws SP_SPARK_MALFORMED_FRAME */
 export function readRound(reader: FrameReader): Round {
-  const id = reader.i32();
   const candidates: Candidate[] = [];
   for (let left = reader.count(8); left > 0; left--) candidates.push({ executorId: reader.string(), free: reader.i32() });
   const tasks: AskedTask[] = [];
-  for (let left = reader.count(33); left > 0; left--) {
+  while (reader.more) {
     tasks.push({
       taskId: reader.u64(),
       attempt: reader.i32(),
       index: reader.i32(),
       cpus: Math.max(1, reader.i32()),
       offered: reader.i32(),
-      fixed: reader.u8() !== 0,
+      fixed: reader.i32() !== 0,
       locality: reader.string(),
       name: reader.string(),
     });
   }
-  return { id, candidates, tasks };
+  return { candidates, tasks };
 }
 
 export interface RoundOptions {

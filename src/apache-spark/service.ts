@@ -10,7 +10,7 @@ import type { HostSelector } from '../selectors/contract.ts';
 import { settingsOf, sparkLabels } from './announcement.ts';
 import { SparkApplication, type SparkPort, type SparkWorkers } from './application.ts';
 import { sparkErrors } from './errors.ts';
-import type { SparkEvent } from './events.ts';
+import { TOLD_EVENTS, type SparkEvent } from './events.ts';
 import { startLinkServer, type LinkHandler, type LinkPeer, type LinkServer, type LinkServerOptions } from './link-server.ts';
 import { SPARK_KIND } from './placement.ts';
 import { fittingVersion, parseVersionsLabel, VERSIONS_LABEL } from './versions.ts';
@@ -149,7 +149,7 @@ class Agents implements AgentService, SparkWorkers {
 
   #accept(peer: LinkPeer): { welcome: Record<string, string>; handler: LinkHandler } {
     const { hello, remote } = peer;
-    const [role, runId, sparkId] = [hello.get('role'), hello.get('runId'), hello.get('applicationId')];
+    const [role, runId, sparkId] = [hello.get('role'), hello.get('runId'), hello.get('spark.app.id')];
     if (role !== 'driver' || !runId || !sparkId) throw sparkErrors.LINK_REFUSED({ remote, reason: 'it is no driver that says its run id and application' });
     for (const known of this.#entries.values()) {
       if (known.application.hello.get('runId') !== runId) continue;
@@ -179,14 +179,14 @@ class Agents implements AgentService, SparkWorkers {
       }),
     };
     this.#entries.set(id, entry);
-    this.#logger.info('a Spark application', { application: id, name: hello.get('name'), version: hello.get('sparkVersion'), remote });
+    this.#logger.info('a Spark application', { application: id, name: hello.get('spark.app.name'), version: hello.get('sparkVersion'), remote });
     void this.#announce(entry);
     return this.#welcome(entry, peer);
   }
 
   #welcome(entry: Entry, peer: LinkPeer): { welcome: Record<string, string>; handler: LinkHandler } {
     const { application } = entry;
-    const welcome = { application: application.id, dispatcher: this.#options.dispatcher ?? '', version };
+    const welcome = { application: application.id, dispatcher: this.#options.dispatcher ?? '', version, ...TOLD_EVENTS };
     if (this.#mode !== undefined) {
       const mode = this.#mode;
       this.#clock.after(0, () => application.setMode(mode), { background: true });
@@ -214,8 +214,8 @@ class Agents implements AgentService, SparkWorkers {
     if (authenticated && (secret === undefined || this.#options.seal === undefined)) this.#logger.error(sparkErrors.NO_SECRET({ application: id }).message);
     const labels = sparkLabels({
       application: id,
-      sparkId: say('applicationId'),
-      driverUrl: say('driverUrl'),
+      sparkId: say('spark.app.id'),
+      driverUrl: `spark://CoarseGrainedScheduler@${say('spark.driver.host')}:${say('spark.driver.port')}`,
       sparkVersion: say('sparkVersion'),
       scalaVersion: say('scalaVersion'),
       mode: application.mode,
@@ -223,12 +223,12 @@ class Agents implements AgentService, SparkWorkers {
       sealedSecret: secret === undefined ? '' : (this.#options.seal?.(secret, id) ?? ''),
       authenticated,
     });
-    labels['name'] = say('name');
+    labels['name'] = say('spark.app.name');
     labels['run.id'] = say('runId');
     const registration: Registration = {
       kind: 'application',
       id,
-      host: say('host'),
+      host: say('spark.driver.host'),
       pid: Number(say('pid')) || 0,
       version,
       slots: 0,

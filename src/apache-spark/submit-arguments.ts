@@ -67,6 +67,9 @@ export interface SubmitSettings {
   readonly deployMode: 'client' | 'cluster';
 }
 
+/** JVM options of the user's own for the driver. */
+const OWN_DRIVER_OPTIONS = 'spark.driver.extraJavaOptions';
+
 /** `--conf` wins over the properties file (`--properties-file`, else spark-defaults.conf of the conf directory). */
 export function readSubmitSettings(options: readonly string[], home: string, env: NodeJS.ProcessEnv): SubmitSettings {
   const file = valuesOf(options, '--properties-file').at(-1) ?? join(env['SPARK_CONF_DIR'] ?? join(home, 'conf'), 'spark-defaults.conf');
@@ -77,6 +80,8 @@ export function readSubmitSettings(options: readonly string[], home: string, env
       if (at > 0) settings.set(pair.slice(0, at), pair.slice(at + 1));
     }
   }
+  const driverOptions = valuesOf(options, '--driver-java-options').at(-1);
+  if (driverOptions !== undefined) settings.set(OWN_DRIVER_OPTIONS, driverOptions);
   return {
     get: (key) => settings.get(key),
     master: valuesOf(options, '--master').at(-1) ?? settings.get('spark.master') ?? env['MASTER'],
@@ -109,12 +114,14 @@ export function agentOptions(settings: SubmitSettings, { jar, dispatcher, destin
     const files = [settings.get('spark.yarn.dist.files'), `file://${jar}#${AGENT_NAME}`].filter((file) => file !== undefined && file !== '');
     conf.push(['spark.yarn.dist.files', files.join(',')]);
   }
-  const before = settings.get(DRIVER_OPTIONS);
-  conf.push([DRIVER_OPTIONS, [...(before === undefined ? [] : [before]), `-javaagent:${away ? AGENT_NAME : jar}`].join(' ')]);
+  const standalone = settings.deployMode === 'cluster' && (settings.master ?? '').startsWith('spark:');
+  const name = standalone ? OWN_DRIVER_OPTIONS : DRIVER_OPTIONS;
+  const options = [settings.get(name) ?? '', `-javaagent:${away ? AGENT_NAME : jar}`].filter((option) => option !== '').join(' ');
+  if (!standalone) conf.push([DRIVER_OPTIONS, options]);
   if (dispatcher !== undefined) conf.push(['spark.proxy.dispatcher', dispatcher]);
   if (destination !== undefined) conf.push(['spark.proxy.reschedule.dst.executor', destination]);
   if (keyFile !== undefined && settings.get('spark.proxy.key.file') === undefined) conf.push(['spark.proxy.key.file', keyFile]);
-  if (wait && settings.deployMode === 'cluster' && (settings.master ?? '').startsWith('spark:'))
-    conf.push(['spark.standalone.submit.waitAppCompletion', 'true']);
-  return conf.flatMap(([key, value]) => ['--conf', `${key}=${value}`]);
+  if (wait && standalone) conf.push(['spark.standalone.submit.waitAppCompletion', 'true']);
+  // A standalone cluster starts drivers with the user's options alone, and this way of saying them wins over all others.
+  return [...(standalone ? ['--driver-java-options', options] : []), ...conf.flatMap(([key, value]) => ['--conf', `${key}=${value}`])];
 }

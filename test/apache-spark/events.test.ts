@@ -29,6 +29,8 @@ describe('listener events', () => {
     });
     expect(parseEvent(['executorAdded', '1234567890', 'h', '2'])).toMatchObject({ cores: 2, external: true });
     expect(parseEvent(['executorAdded', '3', 'h', '2'])).toMatchObject({ external: false });
+    expect(parseEvent(['attached', '900001', 'w1', 'h', '2'])).toEqual({ type: 'attached', executorId: '900001', workerId: 'w1', host: 'h', cores: 2 });
+    expect(parseEvent(['kill', '9', 'another attempt succeeded'])).toEqual({ type: 'kill', taskId: 9, reason: 'another attempt succeeded' });
   });
 
   test('an event of a newer agent is passed over; nonsense in numbers is 0', () => {

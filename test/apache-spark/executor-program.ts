@@ -21,20 +21,9 @@ async function run(taskId: number): Promise<void> {
   say(taskId === 13 ? 'FAILED' : 'FINISHED');
 }
 
-const bases = new Map<number, string>();
 for (;;) {
-  const reader = await agent.next(FRAME.run, 2 ** 31 - 1);
-  // They come before the tasks that name them.
-  while (agent.heard.some(({ type }) => type === FRAME.base)) {
-    const said = await agent.next(FRAME.base);
-    const id = said.i32();
-    bases.set(id, said.bytes().toString());
-    appendFileSync('bases', `${bases.get(id)} `);
-  }
-  for (let left = reader.count(12); left > 0; left--) {
-    const base = bases.get(reader.i32());
-    const taskId = Number(reader.bytes().readBigInt64BE());
-    appendFileSync('tasks', `${taskId}${base === undefined ? '' : ` ${base}`}\n`);
-    void run(taskId);
-  }
+  const bytes = (await agent.next(FRAME.run, 2 ** 31 - 1)).rest();
+  const taskId = Number(bytes.readBigInt64BE());
+  appendFileSync('tasks', `${taskId}${bytes.subarray(8).toString()}\n`);
+  void run(taskId);
 }

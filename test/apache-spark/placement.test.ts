@@ -32,7 +32,7 @@ function asked(taskId: number, more: Partial<AskedTask> = {}): AskedTask {
 
 function place(selector: HostSelector['select'], tasks: readonly AskedTask[], free: readonly number[] = [2, 2]) {
   const faults: unknown[] = [];
-  const round: Round = { id: 1, candidates: free.map((cores, i) => ({ executorId: `e${i}`, free: cores })), tasks };
+  const round: Round = { candidates: free.map((cores, i) => ({ executorId: `e${i}`, free: cores })), tasks };
   const places = placeRound(round, {
     selector: { name: 'TEST', select: selector },
     application: 'app-1',

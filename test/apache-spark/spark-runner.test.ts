@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { sparkLabels, type SparkAsk } from '../../src/apache-spark/announcement.ts';
+import { difference } from '../../src/apache-spark/differences.ts';
 import { executorCommand, executorMemory, sparkMiB, splitOptions } from '../../src/apache-spark/executor-command.ts';
 import { createSparkRunner, inspectHome, type SparkRunner, type SparkRunnerOptions } from '../../src/apache-spark/index.ts';
 import { sealForWorkers, openForWorker } from '../../src/apache-spark/secret.ts';
@@ -179,28 +180,19 @@ describe('a worker with Apache Spark', () => {
     expect(one.executors()[0]?.tasks).toBe(0);
   });
 
-  test('what tasks have in common reaches an executor once, and again when it must have forgotten it', async () => {
+  test('a task that is told by its base reaches its executor whole, and one that is told wrongly ends alone', async () => {
     const one = await start();
     one.applicationEvent(joined(ask('app-1'), 1));
     const id = one.executors()[0]?.executorId as string;
     await runSoon(one, 1, () => id);
-    const based = (taskId: number, hash: string) => one.run({ ...task(taskId, id), commons: [hash] }, BLOBS);
-    for (const [taskId, hash] of [
-      [2, 'a'],
-      [3, 'b'],
-      [4, 'a'],
-    ] as const)
-      await based(taskId, hash);
-    for (let i = 0; i < 31; i++) await based(200 + i, `other ${i}`);
-    await based(5, 'a');
+    const whole = (taskId: number): Buffer => Buffer.concat([task(taskId, id).payload, Buffer.from(' in common'.repeat(20))]);
+    const payload = difference(whole(2), whole(3)) as Buffer;
+    const based = (told: Uint8Array) => one.run({ ...task(3, id), payload: told, commons: ['base'] }, () => whole(2));
+    expect(await based(payload)).toHaveLength(0);
+    await expect(based(Buffer.alloc(12, 1))).rejects.toThrow(/malformed/);
+    expect(one.executors()[0]?.tasks).toBe(0);
     const seen = readFileSync(join(directory, 'work', `app-1-${id}`, 'tasks'), 'utf8').split('\n');
-    expect(seen.slice(0, 4)).toEqual(['1', '2 a', '3 b', '4 a']);
-    expect(seen.at(-2)).toBe('5 a');
-    expect(
-      readFileSync(join(directory, 'work', `app-1-${id}`, 'bases'), 'utf8')
-        .split(' ')
-        .filter((base) => base === 'a'),
-    ).toHaveLength(2);
+    expect(seen).toEqual(['1', `3${' in common'.repeat(20)}`, '']);
   });
 
   test('stops an executor whose application idles, and starts one again with its next job', async () => {

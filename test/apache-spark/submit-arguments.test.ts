@@ -79,6 +79,14 @@ describe('options that bring the agent', () => {
     expect(agentOptions(settings({}, 'spark://h:7077', 'cluster'), { ...plan, wait: false }).join(' ')).not.toContain('waitAppCompletion');
   });
 
+  test('are among those of the user where a standalone cluster starts the driver: it looks at no others', () => {
+    const own = { 'spark.driver.extraJavaOptions': '-Da=1', 'spark.driver.defaultJavaOptions': '-Db=2' };
+    expect(agentOptions(settings(own, 'spark://h:7077', 'cluster'), plan).slice(0, 2)).toEqual(['--driver-java-options', '-Da=1 -javaagent:/a/agent.jar']);
+    expect(agentOptions(settings(own, 'spark://h:7077', 'cluster'), plan).join(' ')).not.toContain('defaultJavaOptions');
+    const flags = ['--conf', 'spark.driver.extraJavaOptions=-Dc=3', '--driver-java-options', '-Dd=4', '--deploy-mode', 'cluster', '--master', 'spark://h:1'];
+    expect(agentOptions(readSubmitSettings(flags, '/none', {}), plan)[1]).toBe('-Dd=4 -javaagent:/a/agent.jar');
+  });
+
   test('send the jar along where YARN starts the driver', () => {
     const options = agentOptions(settings({ 'spark.yarn.dist.files': 'hdfs:/x' }, 'yarn', 'cluster'), { ...plan, destination: 'internal' });
     expect(options.filter((option) => option !== '--conf')).toEqual([

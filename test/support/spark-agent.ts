@@ -1,7 +1,7 @@
 /** The agent's side of the link in TypeScript: what the Java agent says and hears, frame by frame. */
 import { randomBytes } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
-import { FRAME, FrameReader, FrameSigner, FrameWriter, type LinkKey, MAC_BYTES, NONCE_BYTES, sealSecret } from '../../src/apache-spark/frames.ts';
+import { FRAME, FrameReader, FrameSeal, FrameWriter, type LinkKey, NONCE_BYTES } from '../../src/apache-spark/frames.ts';
 
 export interface Heard {
   readonly type: number;
@@ -21,51 +21,46 @@ export interface TestAgent {
 export interface AgentHello {
   readonly hello: Readonly<Record<string, string>>;
   readonly key?: LinkKey;
-  readonly secret?: string;
 }
 
 export const DRIVER: Readonly<Record<string, string>> = {
   role: 'driver',
   runId: 'run-1',
-  applicationId: 'app-1',
-  name: 'test',
-  driverUrl: 'spark://CoarseGrainedScheduler@127.0.0.1:1',
+  'spark.app.id': 'app-1',
+  'spark.app.name': 'test',
+  'spark.driver.host': '127.0.0.1',
+  'spark.driver.port': '1',
   sparkVersion: '4.0.1',
   scalaVersion: '2.13.16',
-  host: 'here',
   pid: '1',
   mode: 'external',
   authenticated: 'false',
 };
 
 /** Rejects with what the other side says when it refuses. */
-export function connectAgent(address: string, { hello, key, secret }: AgentHello): Promise<TestAgent> {
+export function connectAgent(address: string, { hello, key }: AgentHello): Promise<TestAgent> {
   const [host, port] = address.split(':');
   const socket: Socket = connect(Number(port), host);
   socket.setNoDelay(true);
   let buffer = Buffer.alloc(0);
-  let outgoing: FrameSigner | undefined;
-  let incoming: FrameSigner | undefined;
+  let outgoing: FrameSeal | undefined;
+  let incoming: FrameSeal | undefined;
   let welcome: ReadonlyMap<string, string> | undefined;
   const heard: Heard[] = [];
   const waiting = new Set<() => void>();
   const send = (frame: FrameWriter): void => {
-    const body = frame.finish();
-    const mac = outgoing?.sign(body) ?? Buffer.alloc(0);
+    const body = outgoing?.seal(frame.finish()) ?? frame.finish();
     const length = Buffer.alloc(4);
-    length.writeUInt32BE(body.length + mac.length);
-    socket.write(Buffer.concat([length, body, mac]));
+    length.writeUInt32BE(body.length);
+    socket.write(Buffer.concat([length, body]));
   };
   const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()));
   return new Promise((resolve, reject) => {
     socket.on('error', reject);
     socket.once('close', () => reject(new Error('the link was closed')));
     const frame = (raw: Buffer): void => {
-      let body = raw;
-      if (incoming !== undefined) {
-        body = raw.subarray(0, raw.length - MAC_BYTES);
-        if (!incoming.verifies(body, raw.subarray(body.length))) throw new Error('a frame is not signed with our key');
-      }
+      const body = incoming === undefined ? raw : incoming.open(raw);
+      if (body === undefined) throw new Error('a frame is not sealed with our key');
       const type = body[0] as number;
       const reader = new FrameReader(body, 1);
       if (type === FRAME.challenge) {
@@ -73,13 +68,12 @@ export function connectAgent(address: string, { hello, key, secret }: AgentHello
         const keyed = reader.u8() !== 0;
         const theirs = Buffer.from(reader.raw(NONCE_BYTES));
         const ours = randomBytes(NONCE_BYTES);
-        const said = { ...hello };
+        send(new FrameWriter(FRAME.nonce).raw(ours));
         if (keyed && key !== undefined) {
-          outgoing = new FrameSigner(key, theirs, ours, 'c');
-          incoming = new FrameSigner(key, theirs, ours, 's');
-          if (secret !== undefined) said['sealed.authSecret'] = sealSecret(secret, key, theirs, ours);
+          outgoing = new FrameSeal(key, theirs, ours, 'c');
+          incoming = new FrameSeal(key, theirs, ours, 's');
         }
-        send(new FrameWriter(FRAME.hello).raw(ours).map(said));
+        send(new FrameWriter(FRAME.hello).map(hello));
       } else if (type === FRAME.refused) reject(new Error(reader.string()));
       else if (type === FRAME.ping) send(new FrameWriter(FRAME.pong));
       else if (welcome === undefined) {
@@ -126,19 +120,26 @@ export function connectAgent(address: string, { hello, key, secret }: AgentHello
   });
 }
 
-/** As TaskDescription.encode begins, with something behind. */
-export function launch(frame: FrameWriter, taskId: number, executorId: string, stage = 0): FrameWriter {
-  const payload = Buffer.alloc(8);
-  payload.writeBigInt64BE(BigInt(taskId));
-  return frame.u64(taskId).u32(0).u32(taskId).string(executorId).string(`task ${taskId}.0 in stage ${stage}.0 (TID ${taskId})`).u32(0).bytes(payload);
+/** As TaskDescription.encode begins, with something behind that tasks have in common. */
+export function launch(frame: FrameWriter, taskId: number, executorId: string, common: Uint8Array = Buffer.alloc(0)): FrameWriter {
+  const head = Buffer.alloc(8);
+  head.writeBigInt64BE(BigInt(taskId));
+  const name = `task ${taskId}.0 in stage 0.0 (TID ${taskId})`;
+  return frame
+    .u64(taskId)
+    .u32(0)
+    .u32(taskId)
+    .string(executorId)
+    .string(name)
+    .bytes(Buffer.concat([head, common]));
 }
 
 export function attach(executorId: string, workerId: string, cores = 2): FrameWriter {
-  return new FrameWriter(FRAME.executor).u8(1).string(executorId).string(workerId).string('127.0.0.1').u32(cores).string('');
+  return event('attached', executorId, workerId, '127.0.0.1', cores);
 }
 
 export function event(...words: readonly (string | number)[]): FrameWriter {
-  const frame = new FrameWriter(FRAME.event).u32(words.length);
+  const frame = new FrameWriter(FRAME.event);
   for (const word of words) frame.string(String(word));
   return frame;
 }

@@ -3,7 +3,7 @@ package sparkproxy;
 import net.bytebuddy.asm.Advice;
 import net.bytebuddy.implementation.bytecode.assign.Assigner.Typing;
 
-/** What is woven. Inlined by Byte Buddy; all work is in {@link Driver}, {@link Wave}, {@link External} and {@link ExecutorSide}. */
+/** What is woven. Inlined by Byte Buddy; all work is in {@link Driver}, {@link Wave} and {@link ExecutorSide}. */
 public final class Advices {
   private Advices() {}
 
@@ -18,23 +18,18 @@ public final class Advices {
   /** Driver, {@code isExecutorActive(id)}: which executors are offered tasks. */
   public static final class IsExecutorActive {
     @Advice.OnMethodExit(suppress = Throwable.class)
-    public static void exit(@Advice.This Object backend, @Advice.Argument(0) String id, @Advice.Return(readOnly = false) boolean active) {
-      active = Driver.isActive(backend, id, active);
+    public static void exit(@Advice.Argument(0) String id, @Advice.Return(readOnly = false) boolean active) throws ReflectiveOperationException {
+      Driver driver = Driver.current;
+      if (driver != null && active) active = driver.mayOffer(id);
     }
   }
 
-  /** Driver, {@code new ExecutorData(endpoint, ...)}: an external executor gets an endpoint that captures. Before super(), so nothing is suppressed. */
-  public static final class NewExecutorData {
-    @Advice.OnMethodEnter
-    public static void enter(
-        @Advice.Argument(value = 0, readOnly = false, typing = Typing.DYNAMIC) Object endpoint,
-        @Advice.Argument(value = 6, typing = Typing.DYNAMIC) Object attributes) {
-      endpoint = External.wrap(endpoint, attributes);
-    }
-
-    @Advice.OnMethodExit(suppress = Throwable.class)
-    public static void exit(@Advice.This Object data) {
-      External.registered(data);
+  /** Driver, {@code NettyRpcEndpointRef.send(message)}: launches on external executors are captured. */
+  public static final class Send {
+    @Advice.OnMethodEnter(suppress = Throwable.class, skipOn = Advice.OnNonDefaultValue.class)
+    public static boolean enter(@Advice.Argument(0) Object message) {
+      Driver driver = Driver.current;
+      return driver != null && driver.captures(message);
     }
   }
 
@@ -42,7 +37,8 @@ public final class Advices {
   public static final class LaunchTasks {
     @Advice.OnMethodEnter(suppress = Throwable.class)
     public static void enter(@Advice.Argument(value = 0, typing = Typing.DYNAMIC) Object tasks) {
-      Driver.launchBegins(tasks);
+      Driver driver = Driver.current;
+      if (driver != null) driver.launchBegins(tasks);
     }
 
     @Advice.OnMethodExit(suppress = Throwable.class, onThrowable = Throwable.class)
@@ -59,8 +55,8 @@ public final class Advices {
     }
 
     @Advice.OnMethodExit(suppress = Throwable.class, onThrowable = Throwable.class)
-    public static void exit(@Advice.This Object scheduler, @Advice.Return(typing = Typing.DYNAMIC) Object tasks) {
-      Wave.end(scheduler, tasks);
+    public static void exit(@Advice.Return(typing = Typing.DYNAMIC) Object tasks) throws ReflectiveOperationException {
+      Wave.end(tasks);
     }
   }
 
@@ -76,7 +72,8 @@ public final class Advices {
   public static final class Heard {
     @Advice.OnMethodEnter(suppress = Throwable.class)
     public static void enter(@Advice.Argument(0) long taskId) {
-      Driver.confirmed(taskId);
+      Driver driver = Driver.current;
+      if (driver != null) driver.confirmed(taskId);
     }
   }
 
@@ -92,7 +89,8 @@ public final class Advices {
   public static final class StatusUpdate {
     @Advice.OnMethodExit(suppress = Throwable.class)
     public static void exit(@Advice.Argument(0) long taskId, @Advice.Argument(1) Object state) {
-      ExecutorSide.status(taskId, state);
+      ExecutorSide side = ExecutorSide.current;
+      if (side != null) side.status(taskId, state);
     }
   }
 
@@ -100,7 +98,8 @@ public final class Advices {
   public static final class LaunchTask {
     @Advice.OnMethodEnter(suppress = Throwable.class, skipOn = Advice.OnNonDefaultValue.class)
     public static boolean enter(@Advice.Argument(1) Object task) throws java.io.IOException {
-      return ExecutorSide.isHeld(task);
+      ExecutorSide side = ExecutorSide.current;
+      return side != null && side.holds(task);
     }
   }
 
@@ -108,7 +107,8 @@ public final class Advices {
   public static final class KillTask {
     @Advice.OnMethodExit(suppress = Throwable.class)
     public static void exit(@Advice.Argument(0) long taskId) {
-      ExecutorSide.killed(taskId);
+      ExecutorSide side = ExecutorSide.current;
+      if (side != null) side.killed(taskId);
     }
   }
 }

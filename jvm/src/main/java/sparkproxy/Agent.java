@@ -32,7 +32,7 @@ public final class Agent {
       ElementMatcher<MethodDescription> primary = isConstructor().and(takesArguments(1)).and(takesArgument(0, named("org.apache.spark.SparkConf")));
       builder = weave(builder, "org.apache.spark.SparkContext", primary, Advices.NewContext.class);
       builder = weave(builder, BACKEND, named("isExecutorActive").and(takesArguments(1)), Advices.IsExecutorActive.class);
-      builder = weave(builder, SCHEDULER + "cluster.ExecutorData", isConstructor(), Advices.NewExecutorData.class);
+      builder = weave(builder, "org.apache.spark.rpc.netty.NettyRpcEndpointRef", named("send").and(takesArguments(1)), Advices.Send.class);
       builder = weave(builder, BACKEND + "$DriverEndpoint", nameEndsWith("launchTasks").and(takesArguments(1)), Advices.LaunchTasks.class);
       builder = weave(builder, SCHEDULER + "TaskSchedulerImpl", named("resourceOffers").and(takesArguments(2)), Advices.ResourceOffers.class);
       builder = weave(builder, SCHEDULER + "TaskSchedulerImpl", named("statusUpdate").and(takesArguments(3)), Advices.Heard.class);

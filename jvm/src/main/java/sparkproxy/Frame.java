@@ -8,32 +8,27 @@ import java.util.Map;
 /** A frame that is being written; big-endian, as docs/agent-link.md says. */
 final class Frame {
   // To the dispatcher or worker.
-  static final int HELLO = 1, EXECUTOR = 2, TASKS = 3, KILL = 4, CHOOSE = 5, EVENT = 6, STATUS = 7, PONG = 8;
+  static final int HELLO = 1, NONCE = 2, TASKS = 3, CHOOSE = 5, EVENT = 6, STATUS = 7, PONG = 8;
   // From it.
   static final int CHALLENGE = 32, WELCOME = 33, MODE = 34, GO = 35, CHOICE = 36, FALLBACK = 37, STOP = 38, PING = 39;
-  static final int KILL_TASK = 40, RUN = 41, OFFER = 43, AHEAD = 44, BASE = 45;
+  static final int KILL_TASK = 40, RUN = 41, OFFER = 43, AHEAD = 44;
 
   private ByteBuffer bytes = ByteBuffer.allocate(256);
 
-  /** Of no type: a part of another. */
-  Frame() {}
-
   Frame(int type) {
-    u8(type);
+    bytes.put((byte) type);
   }
 
-  int size() {
-    return bytes.position();
+  /** What has happened, in words. */
+  static Frame event(Object... words) {
+    Frame frame = new Frame(EVENT);
+    for (Object word : words) frame.string(word);
+    return frame;
   }
 
   private ByteBuffer room(int more) {
     if (bytes.remaining() < more) bytes = ByteBuffer.allocate(Math.max(bytes.capacity() * 2, bytes.position() + more)).put(bytes.flip());
     return bytes;
-  }
-
-  Frame u8(int value) {
-    room(1).put((byte) value);
-    return this;
   }
 
   Frame u32(int value) {
@@ -52,12 +47,6 @@ final class Frame {
 
   Frame blob(ByteBuffer value) {
     return u32(value.remaining()).raw(value);
-  }
-
-  Frame map(Map<String, String> map) {
-    u32(map.size());
-    map.forEach((name, value) -> string(name).string(value));
-    return this;
   }
 
   Frame raw(ByteBuffer value) {
@@ -82,9 +71,10 @@ final class Frame {
     return content;
   }
 
+  /** Names and values to its end. */
   static Map<String, String> readMap(ByteBuffer in) {
     Map<String, String> map = new LinkedHashMap<>();
-    for (int left = in.getInt(); left > 0; left--) map.put(readString(in), readString(in));
+    while (in.hasRemaining()) map.put(readString(in), readString(in));
     return map;
   }
 }

@@ -6,147 +6,145 @@ import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.security.*;
 import java.util.*;
-import java.util.function.Supplier;
+import java.util.concurrent.*;
 import javax.crypto.*;
 import javax.crypto.spec.*;
 
 /**
  * One framed TCP connection, opened again when it breaks. Frames are written by a thread of its own, all that wait in one
- * write, so that no thread of Spark waits for a socket. With a key, both sides prove it and every frame is signed.
+ * write, so that no thread of Spark waits for a socket. With a key, both sides prove it and every frame is sealed with it.
  */
-final class Link {
-  interface Handler {
-    /** What this side says of itself first. */
-    Map<String, String> hello();
+abstract class Link {
+  /** A connection that is up. */
+  private record Output(Socket socket, DataOutputStream stream, Seal seal) {}
 
-    void up(Map<String, String> welcome);
-
-    void received(int type, ByteBuffer body);
-
-    /** After {@link #up}: the connection is gone. What was sent may or may not have arrived. */
-    void down();
-  }
-
-  private static final byte[] MAGIC = {'S', 'P', 'X', 'L'};
-  private static final int VERSION = 2;
+  private static final byte[] MAGIC = {'S', 'P', 'X', 'L', /* version */ 2};
   private static final int NONCE = 16;
-  private static final int MAC_BYTES = 16;
   private static final int MAX_FRAME = 192 << 20;
   /** Frames waiting beyond this close the link: what it carries is done Spark's own way. */
   private static final long MAX_WAITING = 256L << 20;
   /** The other side pings every 2 s. */
   private static final int SILENCE_MS = 10_000;
+  private static final int CONNECT_MS = 3000;
   private static final int RETRY_MS = 500;
-  /** So long may wait what nobody waits for. */
-  private static final int SOON_MS = 10;
+  /** So long may wait what nobody waits for, so that many leave in one write. */
+  static final int SOON_MS = 10;
 
-  private final Supplier<InetSocketAddress> address;
-  private final Handler handler;
-  private final Supplier<byte[]> keys;
-  private byte[] key;
-  private final boolean reconnect;
+  private final ScheduledExecutorService writer = Executors.newSingleThreadScheduledExecutor(work -> daemon(work, "spark-proxy-link-writer"));
   private List<ByteBuffer> queue = new ArrayList<>();
-  private final Object lock = new Object();
   private long waiting;
-  private boolean urgent;
-  private boolean writing;
-  private volatile Socket socket;
-  private volatile boolean up;
+  private volatile Output output;
+  /** Why it is not up. */
+  volatile String problem = "";
   private volatile boolean closed;
 
-  Link(Supplier<InetSocketAddress> address, Handler handler, Supplier<byte[]> keys, boolean reconnect) {
-    this.address = address;
-    this.handler = handler;
-    this.keys = keys;
-    this.reconnect = reconnect;
-  }
+  /** Null: nobody names it now. */
+  abstract InetSocketAddress address();
+
+  /** Null: there is none. */
+  abstract byte[] key();
+
+  /** What this side says of itself first. */
+  abstract Map<String, String> hello();
+
+  abstract void up(Map<String, String> welcome);
+
+  abstract void received(int type, ByteBuffer body);
+
+  /** The connection is gone, or there was none. What was sent may or may not have arrived. */
+  abstract void down(boolean wasUp);
 
   void start() {
-    Thread thread = new Thread(this::run, "spark-proxy-link");
+    daemon(this::run, "spark-proxy-link").start();
+  }
+
+  private static Thread daemon(Runnable work, String name) {
+    Thread thread = new Thread(work, name);
     thread.setDaemon(true);
-    thread.start();
+    return thread;
   }
 
   boolean isUp() {
-    return up;
+    return output != null;
   }
 
   /** False: the link is down and the frame was not taken. */
   boolean send(Frame frame) {
-    return add(frame, true);
+    return send(frame, 0);
   }
 
-  /** As {@link #send}, for what may wait a moment, so that many leave in one write. */
-  boolean sendSoon(Frame frame) {
-    return add(frame, false);
-  }
-
-  private boolean add(Frame frame, boolean now) {
+  boolean send(Frame frame, int delayMs) {
     ByteBuffer body = frame.body();
-    synchronized (lock) {
-      if (!up) return false;
-      if (waiting + body.remaining() > MAX_WAITING) {
-        Log.warn("the dispatcher does not read; the link is closed");
-        closeSocket();
-        return false;
-      }
+    synchronized (writer) {
+      if (output == null) return false;
       queue.add(body);
       waiting += body.remaining();
-      boolean wake = queue.size() == 1 || now && !urgent;
-      urgent |= now;
-      if (wake) lock.notifyAll();
+      if (waiting > MAX_WAITING) {
+        Log.warn("the dispatcher does not read; the link is closed");
+        disconnect();
+      } else if (delayMs == 0 || queue.size() == 1) writer.schedule(this::writeAll, delayMs, TimeUnit.MILLISECONDS);
     }
     return true;
   }
 
-  /** Writes what waits (a little while), then closes for good. */
-  void close() {
-    long until = System.nanoTime() + 1_000_000_000L;
-    synchronized (lock) {
-      closed = true;
-      urgent = true;
-      lock.notifyAll();
-      while (up && (writing || !queue.isEmpty()) && System.nanoTime() < until) {
-        try {
-          lock.wait(20);
-        } catch (InterruptedException e) {
-          Thread.currentThread().interrupt();
-          break;
-        }
-      }
+  /** All that waits. */
+  private void writeAll() {
+    List<ByteBuffer> batch;
+    Output to;
+    synchronized (writer) {
+      batch = queue;
+      to = output;
+      queue = new ArrayList<>();
+      waiting = 0;
     }
-    closeSocket();
+    if (to == null || batch.isEmpty()) return;
+    try {
+      for (ByteBuffer body : batch) write(to.stream, body, to.seal);
+      to.stream.flush();
+    } catch (IOException | GeneralSecurityException e) {
+      Log.debug("writing: " + e);
+      disconnect();
+    }
   }
 
-  private void closeSocket() {
-    Socket open = socket;
-    if (open == null) return;
+  /** Writes what waits (a little while), then closes for good. */
+  void close() {
+    closed = true;
     try {
-      open.close();
+      writer.submit(this::writeAll).get(1, TimeUnit.SECONDS);
+    } catch (InterruptedException | ExecutionException | TimeoutException e) {
+      Log.debug("the last frames were not written: " + e);
+    }
+    disconnect();
+    enable(null);
+    writer.shutdown();
+  }
+
+  /** The thread that reads hears of it. */
+  private void disconnect() {
+    Output open = output;
+    try {
+      if (open != null) open.socket.close();
     } catch (IOException e) {
       Log.debug("closing: " + e);
     }
   }
 
   private void run() {
-    String said = "";
     while (!closed) {
       try {
-        InetSocketAddress to = address.get();
-        if (to == null) throw new IOException("no dispatcher is known");
-        serve(to);
-        said = "";
+        serve();
       } catch (IOException | GeneralSecurityException | RuntimeException e) {
-        String message = "the link: " + e.getMessage();
-        if (!closed && !message.equals(said)) Log.debug(said = message);
+        String message = e instanceof EOFException ? "the other side closed it; perhaps it has another key" : String.valueOf(e.getMessage());
+        if (!message.equals(problem)) Log.debug("the link: " + message);
+        problem = message;
       } catch (LinkageError e) {
         Log.warn("this version of Spark is not supported; nothing is re-routed: " + e);
         closed = true;
       }
-      if (!reconnect) {
-        handler.down();
-        return;
-      }
+      boolean wasUp = isUp();
+      enable(null);
+      down(wasUp);
       try {
         if (!closed) Thread.sleep(RETRY_MS);
       } catch (InterruptedException e) {
@@ -155,139 +153,94 @@ final class Link {
     }
   }
 
-  private void serve(InetSocketAddress to) throws IOException, GeneralSecurityException {
-    boolean told = false;
-    key = keys.get();
-    try (Socket open = new Socket()) {
-      open.setTcpNoDelay(true);
-      open.setSoTimeout(SILENCE_MS);
-      open.connect(to, 3000);
-      socket = open;
-      DataInputStream in = new DataInputStream(new java.io.BufferedInputStream(open.getInputStream(), 65_536));
-      DataOutputStream out = new DataOutputStream(new BufferedOutputStream(open.getOutputStream(), 65_536));
+  private void enable(Output made) {
+    synchronized (writer) {
+      queue.clear();
+      waiting = 0;
+      output = made;
+    }
+  }
+
+  private void serve() throws IOException, GeneralSecurityException {
+    InetSocketAddress to = address();
+    if (to == null) throw new IOException("nobody names it: spark.proxy.dispatcher, or redis.host in common.properties");
+    byte[] key = key();
+    try (Socket socket = new Socket()) {
+      socket.setTcpNoDelay(true);
+      socket.setSoTimeout(SILENCE_MS);
+      socket.connect(to, CONNECT_MS);
+      DataInputStream in = new DataInputStream(new BufferedInputStream(socket.getInputStream(), 65_536));
+      DataOutputStream out = new DataOutputStream(new BufferedOutputStream(socket.getOutputStream(), 65_536));
       ByteBuffer challenge = read(in, null);
-      byte[] theirs = new byte[NONCE];
       byte[] magic = new byte[MAGIC.length];
+      byte[] theirs = new byte[NONCE];
       if (challenge.get() != Frame.CHALLENGE) throw new IOException("it does not speak the agent link");
       challenge.get(magic);
-      if (!Arrays.equals(magic, MAGIC) || challenge.get() != VERSION) throw new IOException("it speaks another version of the agent link");
+      if (!Arrays.equals(magic, MAGIC)) throw new IOException("it speaks another version of the agent link");
       boolean keyed = challenge.get() != 0;
       challenge.get(theirs);
       if (keyed != (key != null)) throw new IOException(keyed ? "it asks for a key (SPARK_PROXY_KEY_FILE)" : "it has no key, and one is configured here");
       byte[] ours = new byte[NONCE];
       new SecureRandom().nextBytes(ours);
-      Signer outgoing = keyed ? new Signer(key, theirs, ours, "c") : null;
-      Signer incoming = keyed ? new Signer(key, theirs, ours, "s") : null;
-      Map<String, String> hello = handler.hello();
-      String secret = hello.remove("authSecret");
-      if (secret != null && keyed) hello.put("sealed.authSecret", seal(secret, theirs, ours));
-      write(out, new Frame(Frame.HELLO).raw(ByteBuffer.wrap(ours)).map(hello).body(), outgoing);
+      Seal outgoing = keyed ? new Seal(Cipher.ENCRYPT_MODE, key, "c", theirs, ours) : null;
+      Seal incoming = keyed ? new Seal(Cipher.DECRYPT_MODE, key, "s", theirs, ours) : null;
+      write(out, new Frame(Frame.NONCE).raw(ByteBuffer.wrap(ours)).body(), null);
+      Frame hello = new Frame(Frame.HELLO);
+      hello().forEach((name, value) -> hello.string(name).string(value));
+      write(out, hello.body(), outgoing);
       out.flush();
       ByteBuffer welcome = read(in, incoming);
       if (welcome.get() != Frame.WELCOME) throw new IOException("it refused: " + Frame.readString(welcome));
-      synchronized (lock) {
-        queue.clear();
-        waiting = 0;
-        up = true;
-      }
-      Thread writer = new Thread(() -> writeAll(out, outgoing, open), "spark-proxy-link-writer");
-      writer.setDaemon(true);
-      writer.start();
-      told = true;
-      handler.up(Frame.readMap(welcome));
+      enable(new Output(socket, out, outgoing));
+      up(Frame.readMap(welcome));
       while (true) {
         ByteBuffer body = read(in, incoming);
         int type = body.get();
-        if (type == Frame.PING) sendSoon(new Frame(Frame.PONG));
-        else handler.received(type, body);
+        if (type == Frame.PING) send(new Frame(Frame.PONG), SOON_MS);
+        else received(type, body);
       }
-    } finally {
-      synchronized (lock) {
-        up = false;
-        lock.notifyAll();
-      }
-      if (told && reconnect) handler.down();
     }
   }
 
-  private void writeAll(DataOutputStream out, Signer signer, Socket open) {
-    try {
-      for (List<ByteBuffer> batch = take(open); batch != null; batch = take(open)) {
-        for (ByteBuffer body : batch) write(out, body, signer);
-        out.flush();
-      }
-    } catch (IOException | GeneralSecurityException | InterruptedException e) {
-      Log.debug("writing: " + e);
-      closeSocket();
-    }
+  private static void write(DataOutputStream out, ByteBuffer body, Seal seal) throws IOException, GeneralSecurityException {
+    ByteBuffer frame = seal == null ? body : seal.apply(body.array(), body.limit());
+    out.writeInt(frame.limit());
+    out.write(frame.array(), 0, frame.limit());
   }
 
-  /** All that waits, as soon as somebody waits for some of it. Null: the connection is gone. */
-  private List<ByteBuffer> take(Socket open) throws InterruptedException {
-    synchronized (lock) {
-      writing = false;
-      if (closed) lock.notifyAll();
-      while (queue.isEmpty() && up && socket == open) lock.wait();
-      long until = System.nanoTime() + SOON_MS * 1_000_000L;
-      for (long left = SOON_MS; !urgent && left > 0 && up && socket == open; left = (until - System.nanoTime()) / 1_000_000) lock.wait(left);
-      if (!up || socket != open) return null;
-      List<ByteBuffer> batch = queue;
-      queue = new ArrayList<>();
-      waiting = 0;
-      urgent = false;
-      writing = true;
-      return batch;
-    }
-  }
-
-  private static void write(DataOutputStream out, ByteBuffer body, Signer signer) throws IOException, GeneralSecurityException {
-    out.writeInt(body.remaining() + (signer == null ? 0 : MAC_BYTES));
-    out.write(body.array(), 0, body.limit());
-    if (signer != null) out.write(signer.sign(body.array(), 0, body.limit()));
-  }
-
-  private static ByteBuffer read(DataInputStream in, Signer signer) throws IOException, GeneralSecurityException {
+  private static ByteBuffer read(DataInputStream in, Seal seal) throws IOException, GeneralSecurityException {
     int length = in.readInt();
     if (length < 1 || length > MAX_FRAME) throw new IOException("a frame of " + length + " bytes");
-    byte[] body = in.readNBytes(length);
-    if (body.length < length) throw new IOException("the other side closed it");
-    if (signer == null) return ByteBuffer.wrap(body);
-    int end = length - MAC_BYTES;
-    if (end < 1 || !MessageDigest.isEqual(signer.sign(body, 0, end), Arrays.copyOfRange(body, end, length))) throw new IOException("a frame is not signed with our key");
-    return ByteBuffer.wrap(body, 0, end);
+    byte[] frame = in.readNBytes(length);
+    if (frame.length < length) throw new EOFException();
+    return seal == null ? ByteBuffer.wrap(frame) : seal.apply(frame, length);
   }
 
-  /** A secret never travels in the clear: AES-256-GCM under a key of this connection; iv before, tag behind, base64. */
-  private String seal(String secret, byte[] theirs, byte[] ours) throws GeneralSecurityException {
-    byte[] iv = new byte[12];
-    new SecureRandom().nextBytes(iv);
-    Cipher cipher = Cipher.getInstance("AES/GCM/NoPadding");
-    cipher.init(Cipher.ENCRYPT_MODE, new SecretKeySpec(derive(key, "secret", theirs, ours), "AES"), new GCMParameterSpec(128, iv));
-    byte[] sealed = cipher.doFinal(secret.getBytes(StandardCharsets.UTF_8));
-    return Base64.getEncoder().encodeToString(ByteBuffer.allocate(iv.length + sealed.length).put(iv).put(sealed).array());
-  }
-
-  private static byte[] derive(byte[] key, String purpose, byte[] theirs, byte[] ours) throws GeneralSecurityException {
+  static Mac hmac(byte[] key) throws GeneralSecurityException {
     Mac mac = Mac.getInstance("HmacSHA256");
     mac.init(new SecretKeySpec(key, "HmacSHA256"));
-    mac.update(("spark-proxy agent link " + purpose).getBytes(StandardCharsets.US_ASCII));
-    mac.update(theirs);
-    return mac.doFinal(ours);
+    return mac;
   }
 
-  /** HMAC-SHA256 over a counter and the frame, cut to 16 bytes, under a key of this connection and direction. */
-  private static final class Signer {
-    private final Mac mac = Mac.getInstance("HmacSHA256");
-    private long counter;
+  /** AES-256-GCM under a key of this connection and direction, the number of the frame as its nonce. */
+  private static final class Seal {
+    private final Cipher cipher = Cipher.getInstance("AES/GCM/NoPadding");
+    private final int mode;
+    private final SecretKeySpec key;
+    private long frames;
 
-    Signer(byte[] key, byte[] theirs, byte[] ours, String direction) throws GeneralSecurityException {
-      mac.init(new SecretKeySpec(derive(key, direction, theirs, ours), "HmacSHA256"));
+    Seal(int mode, byte[] shared, String direction, byte[] theirs, byte[] ours) throws GeneralSecurityException {
+      this.mode = mode;
+      Mac mac = hmac(shared);
+      mac.update(("spark-proxy agent link " + direction).getBytes(StandardCharsets.US_ASCII));
+      mac.update(theirs);
+      key = new SecretKeySpec(mac.doFinal(ours), "AES");
     }
 
-    byte[] sign(byte[] body, int from, int length) {
-      mac.update(ByteBuffer.allocate(8).putLong(0, counter++));
-      mac.update(body, from, length);
-      return Arrays.copyOf(mac.doFinal(), MAC_BYTES);
+    ByteBuffer apply(byte[] frame, int length) throws GeneralSecurityException {
+      byte[] nonce = ByteBuffer.allocate(12).putLong(4, frames++).array();
+      cipher.init(mode, key, new GCMParameterSpec(128, nonce));
+      return ByteBuffer.wrap(cipher.doFinal(frame, 0, length));
     }
   }
 }

@@ -6,13 +6,12 @@ import java.util.concurrent.ConcurrentHashMap;
 
 /**
  * Members by name, where their types differ among versions of Spark and Scala (sequences, maps, cores as int or
- * BigDecimal) or where they are private. Looked for in the class, its superclasses and interfaces; found once a class.
+ * BigDecimal) or where they are private. Looked for in the class, its superclasses and interfaces; methods are found once a class.
  */
 final class Reflect {
   private record Key(Class<?> type, String name, int arity) {}
 
   private static final ConcurrentHashMap<Key, Method> METHODS = new ConcurrentHashMap<>();
-  private static final ConcurrentHashMap<Key, Field> FIELDS = new ConcurrentHashMap<>();
 
   private Reflect() {}
 
@@ -20,75 +19,53 @@ final class Reflect {
   static Object call(Object target, String name, Object... arguments) throws ReflectiveOperationException {
     Key key = new Key(target.getClass(), name, arguments.length);
     Method method = METHODS.get(key);
-    if (method == null) {
-      try {
-        method = findMethod(target.getClass(), name, arguments.length);
-      } catch (LinkageError e) {
-        throw new ReflectiveOperationException(target.getClass().getName() + "." + name, e);
-      }
-      if (method == null) throw new NoSuchMethodException(target.getClass().getName() + "." + name + "/" + arguments.length);
-      method.setAccessible(true);
-      METHODS.put(key, method);
-    }
+    if (method == null) METHODS.put(key, method = method(key));
     return method.invoke(target, arguments);
   }
 
-  private static Method findMethod(Class<?> type, String name, int arity) {
-    for (Class<?> at = type; at != null; at = at.getSuperclass()) {
-      for (Method method : at.getDeclaredMethods()) if (matches(method, name, arity) && !method.isBridge()) return method;
+  private static Method method(Key key) throws ReflectiveOperationException {
+    List<Method> all = new ArrayList<>();
+    try {
+      for (Class<?> at = key.type; at != null; at = at.getSuperclass()) all.addAll(List.of(at.getDeclaredMethods()));
+      all.addAll(List.of(key.type.getMethods()));
+    } catch (LinkageError e) {
+      throw new ReflectiveOperationException(key.toString(), e);
     }
-    for (Method method : type.getMethods()) if (matches(method, name, arity)) return method;
-    return null;
+    all.removeIf(one -> !one.getName().equals(key.name) && !one.getName().endsWith("$$" + key.name));
+    all.removeIf(one -> one.getParameterCount() != key.arity || Modifier.isStatic(one.getModifiers()));
+    Method found = all.stream().min(Comparator.comparing(Method::isBridge)).orElseThrow(() -> new NoSuchMethodException(key.toString()));
+    found.setAccessible(true);
+    return found;
   }
 
-  private static boolean matches(Method method, String name, int arity) {
-    if (method.getParameterCount() != arity || Modifier.isStatic(method.getModifiers())) return false;
-    return method.getName().equals(name) || method.getName().endsWith("$$" + name);
-  }
-
-  /** A field of the class or of a superclass, also a final one: instance fields of Spark's classes may be set. */
+  /** A field of this class, also a final one: instance fields of Spark's classes may be set. */
   static Field field(Class<?> type, String name) throws NoSuchFieldException {
-    Key key = new Key(type, name, -1);
-    Field field = FIELDS.get(key);
-    for (Class<?> at = type; field == null && at != null; at = at.getSuperclass()) {
-      for (Field one : at.getDeclaredFields()) if (one.getName().equals(name) || one.getName().endsWith("$$" + name)) field = one;
-    }
-    if (field == null) throw new NoSuchFieldException(type.getName() + "." + name);
+    Field field = type.getDeclaredField(name);
     field.setAccessible(true);
-    FIELDS.put(key, field);
     return field;
   }
 
-  /** The elements of any Scala collection; {@code scala.collection.Iterator} is the same in 2.12 and 2.13. */
-  static List<Object> each(Object collection) throws ReflectiveOperationException {
+  /** The elements of a Scala collection; these interfaces are the same in 2.12 and 2.13. */
+  static List<Object> each(Object collection) {
     List<Object> all = new ArrayList<>();
-    scala.collection.Iterator<?> iterator = (scala.collection.Iterator<?>) call(collection, "iterator");
-    while (iterator.hasNext()) all.add(iterator.next());
+    ((scala.collection.Iterable<?>) collection).iterator().foreach(all::add);
     return all;
   }
 
-  /** A whole number, whichever type this version gives it. */
+  /** What a Scala map holds under that key, or null. */
+  @SuppressWarnings("unchecked")
+  static Object lookup(Object map, Object key) {
+    scala.Option<Object> found = ((scala.collection.Map<Object, Object>) map).get(key);
+    return found.isDefined() ? found.get() : null;
+  }
+
+  /** A whole number: an int, or Scala's BigDecimal. */
   static int intOf(Object number) {
-    return number instanceof Number n ? n.intValue() : Integer.parseInt(String.valueOf(number).replaceAll("\\..*", ""));
+    return ((Number) number).intValue();
   }
 
   /** That number in the type of a field of Spark's. */
   static Object like(Class<?> type, int number) {
     return type == int.class ? (Object) number : scala.math.BigDecimal.valueOf(number);
-  }
-
-  /** {@code totalCores} or {@code freeCores} of an executor; 0: this version has it not. */
-  static int cores(Object executor, String which) {
-    try {
-      return intOf(call(executor, which));
-    } catch (ReflectiveOperationException e) {
-      return 0;
-    }
-  }
-
-  /** What a Scala map holds under that key, or null. */
-  static Object lookup(Object map, Object key) throws ReflectiveOperationException {
-    scala.Option<?> found = (scala.Option<?>) call(map, "get", key);
-    return found.isDefined() ? found.get() : null;
   }
 }
