@@ -50,12 +50,12 @@ public final class Advices {
   /** Driver, {@code resourceOffers(offers, all)}: more is offered than is free; when Spark has filled it, the selector is asked, before anyone is told. */
   public static final class ResourceOffers {
     @Advice.OnMethodEnter(suppress = Throwable.class)
-    public static void enter(@Advice.This Object scheduler, @Advice.Argument(value = 0, typing = Typing.DYNAMIC) Object offers) {
+    public static void enter(@Advice.This Object scheduler, @Advice.Argument(value = 0, typing = Typing.DYNAMIC) Object offers) throws ReflectiveOperationException {
       Wave.begin(scheduler, offers);
     }
 
     @Advice.OnMethodExit(suppress = Throwable.class, onThrowable = Throwable.class)
-    public static void exit(@Advice.Return(typing = Typing.DYNAMIC) Object tasks) throws ReflectiveOperationException {
+    public static void exit(@Advice.Return(typing = Typing.DYNAMIC) Object tasks) throws Exception {
       Wave.end(tasks);
     }
   }

@@ -44,7 +44,6 @@ public final class Driver extends Link {
   private final Map<Long, Captured> captured = new ConcurrentHashMap<>();
   /** By stage: how many of its tasks may wait at an executor for each of its cores. */
   final Map<Integer, Integer> ahead = new ConcurrentHashMap<>();
-  private final CountDownLatch connected = new CountDownLatch(1);
   private final CountDownLatch go = new CountDownLatch(1);
   private final AtomicReference<CompletableFuture<int[]>> asked = new AtomicReference<>();
   private volatile boolean external;
@@ -72,9 +71,10 @@ public final class Driver extends Link {
 
   private void awaitExecutors() {
     try {
-      if (!connected.await(CONNECT_WAIT_MS, TimeUnit.MILLISECONDS)) Log.warn("no dispatcher yet; tasks run inside until there is one: " + problem);
+      if (go.await(CONNECT_WAIT_MS, TimeUnit.MILLISECONDS)) return;
       // For how long is the dispatcher's to say.
-      else if (external) go.await();
+      if (isUp()) go.await();
+      else Log.warn("no dispatcher yet; tasks run inside until there is one: " + problem);
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
     }
@@ -175,7 +175,7 @@ public final class Driver extends Link {
   private void fallBack(long taskId) {
     Captured task = captured.remove(taskId);
     if (task == null) return;
-    task.executor.send(task.message);
+    task.executor.data().executorEndpoint().send(task.message);
     send(Frame.event("fallenBack", taskId, task.executor.id()));
   }
 
@@ -232,7 +232,6 @@ public final class Driver extends Link {
     Log.info("linked to dispatcher " + welcome.get("dispatcher") + " as " + welcome.get("application"));
     listener.told = welcome;
     externals.values().forEach(this::attached);
-    connected.countDown();
     backend.reviveOffers();
   }
 

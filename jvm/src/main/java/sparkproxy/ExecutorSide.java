@@ -103,11 +103,6 @@ public final class ExecutorSide extends Link {
   }
 
   @Override
-  byte[] key() {
-    return null;
-  }
-
-  @Override
   Map<String, String> hello() {
     return Map.of("role", "executor", "executorId", System.getenv("SPARK_EXECUTOR_ATTRIBUTE_SPARK_PROXY_EXECUTOR"), "token", System.getenv("SPARK_PROXY_TOKEN"));
   }

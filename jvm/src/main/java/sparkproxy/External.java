@@ -7,9 +7,4 @@ record External(String id, String worker, ExecutorData data) {
   int freeCores() throws ReflectiveOperationException {
     return Reflect.intOf(Reflect.call(data, "freeCores"));
   }
-
-  /** Spark's own way. */
-  void send(Object message) {
-    data.executorEndpoint().send(message);
-  }
 }

@@ -60,15 +60,11 @@ final class Frame {
   }
 
   static String readString(ByteBuffer in) {
-    return new String(readBlob(in), StandardCharsets.UTF_8);
-  }
-
-  static byte[] readBlob(ByteBuffer in) {
     int length = in.getInt();
     if (length < 0 || length > in.remaining()) throw new IllegalArgumentException("a frame names " + length + " bytes and has " + in.remaining());
     byte[] content = new byte[length];
     in.get(content);
-    return content;
+    return new String(content, StandardCharsets.UTF_8);
   }
 
   /** Names and values to its end. */

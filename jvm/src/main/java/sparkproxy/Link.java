@@ -18,7 +18,8 @@ abstract class Link {
   /** A connection that is up. */
   private record Output(Socket socket, DataOutputStream stream, Seal seal) {}
 
-  private static final byte[] MAGIC = {'S', 'P', 'X', 'L', /* version */ 2};
+  private static final int MAGIC = 0x5350584C;
+  private static final int VERSION = 2;
   private static final int NONCE = 16;
   private static final int MAX_FRAME = 192 << 20;
   /** Frames waiting beyond this close the link: what it carries is done Spark's own way. */
@@ -42,7 +43,9 @@ abstract class Link {
   abstract InetSocketAddress address();
 
   /** Null: there is none. */
-  abstract byte[] key();
+  byte[] key() {
+    return null;
+  }
 
   /** What this side says of itself first. */
   abstract Map<String, String> hello();
@@ -172,12 +175,10 @@ abstract class Link {
       DataInputStream in = new DataInputStream(new BufferedInputStream(socket.getInputStream(), 65_536));
       DataOutputStream out = new DataOutputStream(new BufferedOutputStream(socket.getOutputStream(), 65_536));
       ByteBuffer challenge = read(in, null);
-      byte[] magic = new byte[MAGIC.length];
-      byte[] theirs = new byte[NONCE];
-      if (challenge.get() != Frame.CHALLENGE) throw new IOException("it does not speak the agent link");
-      challenge.get(magic);
-      if (!Arrays.equals(magic, MAGIC)) throw new IOException("it speaks another version of the agent link");
+      if (challenge.get() != Frame.CHALLENGE || challenge.getInt() != MAGIC) throw new IOException("it does not speak the agent link");
+      if (challenge.get() != VERSION) throw new IOException("it speaks another version of the agent link: agent jar and dispatcher must be of versions that go together");
       boolean keyed = challenge.get() != 0;
+      byte[] theirs = new byte[NONCE];
       challenge.get(theirs);
       if (keyed != (key != null)) throw new IOException(keyed ? "it asks for a key (SPARK_PROXY_KEY_FILE)" : "it has no key, and one is configured here");
       byte[] ours = new byte[NONCE];

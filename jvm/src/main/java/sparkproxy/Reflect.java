@@ -63,9 +63,4 @@ final class Reflect {
   static int intOf(Object number) {
     return ((Number) number).intValue();
   }
-
-  /** That number in the type of a field of Spark's. */
-  static Object like(Class<?> type, int number) {
-    return type == int.class ? (Object) number : scala.math.BigDecimal.valueOf(number);
-  }
 }

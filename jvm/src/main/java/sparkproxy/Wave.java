@@ -2,6 +2,7 @@ package sparkproxy;
 
 import java.lang.reflect.Field;
 import java.util.*;
+import java.util.concurrent.Callable;
 import org.apache.spark.scheduler.*;
 
 /**
@@ -10,8 +11,6 @@ import org.apache.spark.scheduler.*;
  * Spark's own books before any listener, backend or executor hears of them: Spark knows where each task runs.
  */
 public final class Wave {
-  private record Started(Object dag, Object task, Object info) {}
-
   private record Candidate(External executor, int free) {}
 
   private record Asked(TaskDescription task, TaskInfo info) {}
@@ -20,49 +19,43 @@ public final class Wave {
 
   private final Driver driver;
   private final TaskSchedulerImpl scheduler;
-  /** How many tasks beyond its free cores each core was offered. */
+  /** How many tasks beyond its free cores each core is offered. */
   private final int ahead;
   /** What is told when places are final. */
-  private final List<Started> started = new ArrayList<>();
+  private final List<Callable<?>> started = new ArrayList<>();
 
-  private Wave(Driver driver, TaskSchedulerImpl scheduler, int ahead) {
+  private Wave(Driver driver, TaskSchedulerImpl scheduler) throws ReflectiveOperationException {
     this.driver = driver;
     this.scheduler = scheduler;
-    this.ahead = ahead;
+    ahead = driver.isRerouting() && !driver.ahead.isEmpty() ? leastAhead() : 0;
   }
 
-  public static void begin(Object scheduler, Object offers) {
+  public static void begin(Object scheduler, Object offers) throws ReflectiveOperationException {
     Driver driver = Driver.current;
     if (driver == null || driver.externals.isEmpty()) return;
-    int ahead = 0;
-    try {
-      ahead = widen(driver, (TaskSchedulerImpl) scheduler, offers);
-    } catch (ReflectiveOperationException | RuntimeException e) {
-      Log.debug("no tasks ahead: " + e);
-    }
+    Wave wave = new Wave(driver, (TaskSchedulerImpl) scheduler);
+    wave.widen(offers);
     if (!driver.isRerouting() || driver.externals.size() < 2) return;
-    if (driver.context.getConf().getBoolean("spark.excludeOnFailure.enabled", false)) return;
-    WAVE.set(new Wave(driver, (TaskSchedulerImpl) scheduler, ahead));
+    if (!driver.context.getConf().getBoolean("spark.excludeOnFailure.enabled", false)) WAVE.set(wave);
   }
 
   /**
    * While all that could be launched is of stages that the dispatcher calls short, executors are offered more than they have
    * cores for: they need not wait for their next task, and tasks travel together, as many as half of what may wait.
    */
-  private static int widen(Driver driver, TaskSchedulerImpl scheduler, Object offers) throws ReflectiveOperationException {
-    int ahead = driver.isRerouting() && !driver.ahead.isEmpty() ? ahead(driver, scheduler) : 0;
+  private void widen(Object offers) throws ReflectiveOperationException {
     Field cores = Reflect.field(WorkerOffer.class, "cores");
     for (Object offer : Reflect.each(offers)) {
       External one = driver.externals.get(((WorkerOffer) offer).executorId());
       if (one == null) continue;
       int more = ahead * one.data().totalCores();
       int room = Reflect.intOf(cores.get(offer)) + more;
-      if (more > 0 || room < 0) cores.set(offer, Reflect.like(cores.getType(), room * 2 < more ? 0 : Math.max(0, room)));
+      int offered = room * 2 < more ? 0 : Math.max(0, room);
+      if (more > 0 || room < 0) cores.set(offer, cores.getType() == int.class ? (Object) offered : scala.math.BigDecimal.valueOf(offered));
     }
-    return ahead;
   }
 
-  private static int ahead(Driver driver, TaskSchedulerImpl scheduler) throws ReflectiveOperationException {
+  private int leastAhead() throws ReflectiveOperationException {
     int least = Integer.MAX_VALUE;
     for (Object one : Reflect.each(scheduler.rootPool().getSortedTaskSetQueue())) {
       TaskSetManager set = (TaskSetManager) one;
@@ -80,10 +73,10 @@ public final class Wave {
 
   public static boolean postpone(Object dag, Object task, Object info) {
     Wave wave = WAVE.get();
-    return wave != null && wave.started.add(new Started(dag, task, info));
+    return wave != null && wave.started.add(() -> Reflect.call(dag, "taskStarted", task, info));
   }
 
-  public static void end(Object tasks) throws ReflectiveOperationException {
+  public static void end(Object tasks) throws Exception {
     Wave wave = WAVE.get();
     WAVE.remove();
     if (wave == null) return;
@@ -92,7 +85,7 @@ public final class Wave {
     } catch (ReflectiveOperationException | RuntimeException e) {
       Log.warn("this round stays as Spark placed it: " + e);
     }
-    for (Started one : wave.started) Reflect.call(one.dag, "taskStarted", one.task, one.info);
+    for (Callable<?> one : wave.started) one.call();
   }
 
   private void place(Object tasks) throws ReflectiveOperationException {
