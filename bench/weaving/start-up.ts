@@ -1,42 +1,66 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { compare, rounded, type BenchOptions, type Row } from '../support/row.ts';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { promisify } from 'node:util';
+import { CACHE, ROOT } from '../support/paths.ts';
+import { compare, median, rounded, type BenchOptions, type Row } from '../support/row.ts';
 
 /*
- * What a hook costs when a program starts: processor time of the process while it loads 1,000 modules of 3.6 KB, less that of the same
- * program without a hook. A process a sample, the ways in turn. Modules are loaded in batches: the least that each batch took in any round is
- * what its work takes, what is above it is the machine.
+ * What a hook costs when a program starts: processor time of the process while it loads 1,000 modules of 3.6 KB, less what the same modules
+ * take without a hook. The difference is a few percent of what is measured, and one process is easily a tenth slower than the next (where its
+ * memory came to lie, what else runs), so both are taken in the same process: half of the modules, by a hash of their number, are loaded with the
+ * hooks registered, the others without, and in the next process the other way round. Each module's lower quartile on either side counts.
+ * The framework is the built one: one that Node has just stripped of its types begins with another heap.
  */
 const MODULES = 1000;
-const BATCH = 50;
 const WOVEN = 100;
 
 const program = (name: string): string => fileURLToPath(new URL(`./programs/${name}`, import.meta.url));
+const run = promisify(execFile);
 
 interface Way {
   readonly name: string;
-  readonly preload?: string;
+  readonly preload: string;
   readonly against?: readonly (readonly [name: string, atMost: number])[];
 }
 
 const NOTHING = 'hook that does nothing';
 const IITM = 'peer: import-in-the-middle, wraps all';
 
-const waysOf = (format: 'ESM' | 'CJS'): readonly Way[] => {
-  const peer = [{ name: IITM, preload: 'import-in-the-middle.mjs' }];
+const waysOf = (format: 'ESM' | 'CJS', preloads: Preloads): readonly Way[] => {
+  const peer = [{ name: IITM, preload: program('import-in-the-middle.mjs') }];
   const against = (limit: number): readonly (readonly [string, number])[] => (format === 'ESM' ? [[IITM, limit]] : []);
   return [
-    { name: 'no hook' },
-    { name: NOTHING, preload: 'nothing.mjs' },
-    { name: 'nothing matched', preload: 'unmatched.ts', against: [[NOTHING, 3.5], ...against(0.15)] },
-    { name: `${WOVEN} woven`, preload: 'woven.ts', against: [[NOTHING, 14], ...against(0.6)] },
+    { name: NOTHING, preload: program('nothing.mjs') },
+    { name: 'nothing matched', preload: preloads.unmatched, against: [[NOTHING, 3.5], ...against(0.15)] },
+    { name: `${WOVEN} woven`, preload: preloads.woven, against: [[NOTHING, 14], ...against(0.6)] },
     ...(format === 'ESM' ? peer : []),
   ];
 };
+
+interface Preloads {
+  readonly unmatched: string;
+  readonly woven: string;
+}
+
+/** Builds the framework, and writes what registers an aspect for a method that no module has, or one in ten. */
+async function writePreloads(folder: string): Promise<Preloads> {
+  const built = join(CACHE, 'bench', 'weaving');
+  await run(join(ROOT, 'node_modules', '.bin', 'tsc'), ['-p', join(ROOT, 'tsconfig.build.json'), '--outDir', built]);
+  const write = (name: string, method: string): string => {
+    const path = join(folder, `${name}.mjs`);
+    writeFileSync(
+      path,
+      `import { before, execution, register, within } from ${JSON.stringify(pathToFileURL(join(built, 'aspects', 'index.js')).href)};
+register({ aspects: [[{ pointcut: within('**/store*.?js').and(execution('Store*.${method}')), advice: before(() => undefined) }]] });
+`,
+    );
+    return path;
+  };
+  return { unmatched: write('unmatched', 'dispatch'), woven: write('woven', 'submit') };
+}
 
 /** A module as programs have them: a class, functions, comments, text. Every tenth has what is woven. */
 function moduleText(n: number, format: 'ESM' | 'CJS'): string {
@@ -70,65 +94,87 @@ ${exported}
 `;
 }
 
-function writeProgram(folder: string, format: 'ESM' | 'CJS'): readonly string[] {
-  const [extension, load] = format === 'ESM' ? (['mjs', (at: string) => `import '${at}';`] as const) : (['cjs', (at: string) => `require('${at}');`] as const);
+/** Gives the path of its modules up to their number. */
+function writeProgram(folder: string, format: 'ESM' | 'CJS', extension: string): string {
   mkdirSync(join(folder, format));
-  const names = Array.from({ length: MODULES }, (_, n) => `./store${n}.${extension}`);
-  for (const [n, name] of names.entries()) writeFileSync(join(folder, format, name), moduleText(n, format));
-  const batches = Array.from({ length: MODULES / BATCH }, (_, n) => join(folder, format, `batch${n}.${extension}`));
-  for (const [n, path] of batches.entries())
-    writeFileSync(
-      path,
-      names
-        .slice(n * BATCH, (n + 1) * BATCH)
-        .map(load)
-        .join('\n'),
-    );
-  return batches;
+  const stem = join(folder, format, 'store');
+  for (let n = 0; n < MODULES; n++) writeFileSync(`${stem}${n}${extension}`, moduleText(n, format));
+  return stem;
 }
 
-/** Milliseconds of processor time that loading took, a batch each. */
-async function sample({ preload }: Way, batches: readonly string[]): Promise<readonly number[]> {
-  const child = spawn(process.execPath, [...(preload === undefined ? [] : ['--import', program(preload)]), program('load.mjs'), ...batches], {
-    stdio: ['ignore', 'pipe', 'inherit'],
+/** By a hash, so that it has nothing to do with what every tenth module is. */
+const isHooked = (n: number, round: number): boolean => (Math.imul(n, 0x9e3779b1) >>> 31) + (round % 2) === 1;
+
+const lowerQuartile = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[Math.floor((values.length - 1) / 4)] ?? Number.NaN;
+
+/** What was measured of one way, microseconds of processor time. */
+class Samples {
+  /** Until the first module. */
+  readonly before: number[] = [];
+  readonly #hooked: number[][] = Array.from({ length: MODULES }, () => []);
+  readonly #bare: number[][] = Array.from({ length: MODULES }, () => []);
+
+  add(taken: readonly number[], round: number): void {
+    const [before = Number.NaN, ...modules] = taken;
+    this.before.push(before);
+    for (const [n, us] of modules.entries()) (isHooked(n, round) ? this.#hooked : this.#bare)[n]!.push(us);
+  }
+
+  /** Milliseconds that all modules take without a hook. */
+  get bareMs(): number {
+    return this.#bare.reduce((sum, of) => sum + lowerQuartile(of), 0) / 1000;
+  }
+
+  /** Milliseconds that the hook adds. */
+  get costMs(): number {
+    return this.#hooked.reduce((sum, of) => sum + lowerQuartile(of), 0) / 1000 - this.bareMs;
+  }
+}
+
+async function sample({ preload }: Way, load: string, stem: string, extension: string, round: number): Promise<readonly number[]> {
+  const hooked = Array.from({ length: MODULES }, (_, n) => (isHooked(n, round) ? '1' : '0')).join('');
+  const { stdout } = await run(process.execPath, ['--import', program('toggle.mjs'), '--import', preload, load, stem, extension, hooked], {
     env: { ...process.env, NODE_COMPILE_CACHE: '' },
   });
-  let out = '';
-  child.stdout.on('data', (chunk: Buffer) => (out += String(chunk)));
-  const [code] = (await once(child, 'close')) as [number];
-  if (code !== 0) throw new Error(`${preload ?? 'no hook'}: exit ${code}`);
-  return JSON.parse(out.trim().split('\n').at(-1)!) as readonly number[];
+  return JSON.parse(stdout.trim().split('\n').at(-1)!) as readonly number[];
 }
 
-async function startUpOf(format: 'ESM' | 'CJS', folder: string, rounds: number): Promise<Row[]> {
-  const batches = writeProgram(folder, format);
-  const ways = waysOf(format);
-  const least = new Map(ways.map(({ name }) => [name, batches.map(() => Infinity)]));
-  for (let round = 0; round < rounds; round++)
-    for (const way of ways) {
-      const known = least.get(way.name)!;
-      for (const [n, ms] of (await sample(way, batches)).entries()) known[n] = Math.min(known[n]!, ms);
-    }
-  const total = (name: string): number => least.get(name)!.reduce((sum, ms) => sum + ms, 0);
-  const cost = (name: string): number => total(name) - total('no hook');
-  return ways.flatMap(({ name, against = [] }): Row[] => {
-    const row = { bench: 'weaving', case: `start-up ${format}: ${name}`, unit: `CPU ms/${MODULES} modules` };
-    if (name === 'no hook') return [{ ...row, value: rounded(total(name)) }];
-    const value = rounded(cost(name));
-    if (against.length === 0) return [{ ...row, value }];
-    return against.map(([other, atMost]) => {
-      // Less than nothing is what a busy machine adds: no ratio to it says anything.
-      if (cost(other) <= 0 || cost(name) <= 0) return { ...row, missing: `the cost of ${other} is lost in noise; run it on a quiet machine` };
-      return { ...row, value, ...compare(cost(name), cost(other), other, { atMost }) };
-    });
-  });
+async function startUpOf(format: 'ESM' | 'CJS', folder: string, preloads: Preloads, rounds: number): Promise<Row[]> {
+  const extension = format === 'ESM' ? '.mjs' : '.cjs';
+  const stem = writeProgram(folder, format, extension);
+  // Beside the modules: what is above a program (a tsconfig.json, say) tells a hook what to look for.
+  const load = join(folder, 'load.mjs');
+  copyFileSync(program('load.mjs'), load);
+  const ways = waysOf(format, preloads);
+  const samples = new Map(ways.map(({ name }) => [name, new Samples()]));
+  for (let round = 0; round < rounds; round++) for (const way of ways) samples.get(way.name)!.add(await sample(way, load, stem, extension, round), round);
+  const of = (name: string): Samples => samples.get(name)!;
+  const row = (name: string, unit: string): Pick<Row, 'bench' | 'case' | 'unit'> => ({ bench: 'weaving', case: `start-up ${format}: ${name}`, unit });
+  const perModules = `CPU ms/${MODULES} modules`;
+  const preloading = median(of('nothing matched').before) - median(of(NOTHING).before);
+  return [
+    { ...row('no hook', perModules), value: rounded(of(NOTHING).bareMs) },
+    ...ways.flatMap(({ name, against = [] }): Row[] => {
+      const { costMs } = of(name);
+      const value = rounded(costMs);
+      if (against.length === 0) return [{ ...row(name, perModules), value }];
+      return against.map(([other, atMost]) => {
+        const base = of(other).costMs;
+        // Less than nothing is what a busy machine adds: no ratio to it says anything.
+        if (base <= 0 || costMs <= 0) return { ...row(name, perModules), missing: `the cost of ${other} is lost in noise; run it on a quiet machine` };
+        return { ...row(name, perModules), value, ...compare(costMs, base, other, { atMost }) };
+      });
+    }),
+    { ...row('loading the framework, once', 'CPU ms'), value: rounded(preloading / 1000) },
+  ];
 }
 
 export async function startUp({ quick }: BenchOptions): Promise<Row[]> {
   const folder = mkdtempSync(join(tmpdir(), 'spark-proxy-start-up-'));
   try {
-    const rounds = quick ? 3 : 12;
-    return [...(await startUpOf('ESM', folder, rounds)), ...(await startUpOf('CJS', folder, rounds))];
+    const rounds = quick ? 4 : 20;
+    const preloads = await writePreloads(folder);
+    return [...(await startUpOf('ESM', folder, preloads, rounds)), ...(await startUpOf('CJS', folder, preloads, rounds))];
   } finally {
     rmSync(folder, { recursive: true });
   }

@@ -24,17 +24,15 @@ const WOVEN = new RegExp(`Symbol\\.for\\((['"\`])${GLOBAL.replace('.', '\\.')}\\
 
 /** Changes the source of modules that pointcuts may match, so that what matches passes through the framework when it runs. */
 export function createEditor({ bindings, report, dryRun, edited, unreadable }: EditorOptions): SourceEditor {
-  const candidates = ({ url, source }: SourceModule) =>
-    bindings().filter(
-      ({ pointcut }) =>
-        // What most modules lack, and is found fastest, first.
-        (pointcut.requiredTexts === undefined || pointcut.requiredTexts.some((text) => source.includes(text.startsWith('#') ? text.slice(1) : text))) &&
-        pointcut.evaluate({ module: url }) !== false,
-    );
+  const isCandidate = (pointcut: Pointcut, { url, source }: SourceModule): boolean =>
+    // What most modules lack, and is found fastest, first.
+    (pointcut.requiredTexts === undefined || pointcut.requiredTexts.some((text) => source.includes(text.startsWith('#') ? text.slice(1) : text))) &&
+    pointcut.evaluate({ module: url }) !== false;
+  const candidates = (module: SourceModule) => bindings().filter(({ pointcut }) => isCandidate(pointcut, module));
   return {
     name: 'weave',
     wants(module: SourceModule): boolean {
-      if (candidates(module).length === 0) return false;
+      if (!bindings().some(({ pointcut }) => isCandidate(pointcut, module))) return false;
       if (!WOVEN.test(module.source)) return true;
       report.skipped(module, 0, undefined, 'it is woven already');
       return false;

@@ -238,9 +238,23 @@ function labelledOf(registration: Registration): Labelled {
   return known;
 }
 
+/** Of all registrations, kept for as long as these are the same. */
+let all: { readonly of: readonly Registration[]; readonly bindings: Labelled } = { of: [], bindings: [] };
+
+function allLabelled(): Labelled {
+  let count = 0;
+  let same = true;
+  for (const registration of registrations) same = all.of[count++] === registration && same;
+  if (!same || count !== all.of.length) {
+    const of = [...registrations];
+    all = { of, bindings: of.flatMap(labelledOf) };
+  }
+  return all.bindings;
+}
+
 /** For `addEditor` of src/loader: weaves what registered aspects may match. */
 export const loadTimeEditor: SourceEditor = createEditor({
-  bindings: () => [...registrations].flatMap(labelledOf),
+  bindings: allLabelled,
   report,
   dryRun: () => dryRun,
   edited(module, text) {

@@ -38,7 +38,7 @@ export interface RegisterOptions {
  */
 export function register(options: RegisterOptions): WeaveHandle {
   // Aspects may be TypeScript with decorators.
-  installHook();
+  installHook({ resolve: false });
   const bindings = bound(options.aspects.flatMap(aspectBindings), options);
   const handle = registerBindings(bindings);
   if (options.dryRun === true) setDryRun(true);

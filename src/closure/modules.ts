@@ -6,11 +6,14 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync,
 import { basename, dirname, join, resolve, sep } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { threadId } from 'node:worker_threads';
-import { loadCount } from '../loader/hook.ts';
+import { loadCount, resolveImports } from '../loader/hook.ts';
 import { fromOwnName, giveResolutions, isOwnModule, recordedResolutions, toOwnName } from '../loader/resolutions.ts';
 import { compilerOptionsFor, type CompilerOptions } from '../loader/tsconfig.ts';
 import { ClosureErrors } from './errors.ts';
 import type { ImportedModule } from './contract.ts';
+
+// Where functions may travel, what their modules import must be known.
+resolveImports();
 
 /** Most bytes of modules that travel with the functions of one stage. */
 const MAX_BYTES = 64 * 1024 * 1024;

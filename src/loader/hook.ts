@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import module from 'node:module';
-import { dirname, sep } from 'node:path';
+import { dirname, join, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { LoadFnOutput, LoadHookContext, LoadHookSync, ResolveHookSync } from 'node:module';
 import type { SourceEditor } from './contract.ts';
@@ -15,6 +15,10 @@ import { stripTypes } from './typescript.ts';
 interface LoaderState {
   readonly editors: SourceEditor[];
   installed: boolean;
+  /** It is asked what imports lead to. */
+  resolving?: boolean;
+  /** That is wanted as soon as the hook is installed. */
+  wanted?: boolean;
   /** Modules loaded so far. */
   loads: number;
 }
@@ -27,15 +31,43 @@ const ownRoot = (import.meta.url as string | undefined) === undefined ? undefine
 const TYPESCRIPT = /\.(?:[cm]?ts|tsx|jsx)$/;
 const JAVASCRIPT = /\.[cm]?js$/;
 
+export interface HookOptions {
+  /**
+   * What imports lead to is recorded from now on, and `./x.js` may name `./x.ts`. Where false, that begins once it can matter: with the first module in
+   * TypeScript, below a tsconfig.json, or when functions travel. It costs Node more than all else that is done about a module that stays as it is.
+   * @defaultValue true
+   */
+  readonly resolve?: boolean;
+}
+
 /**
- * Installs the one module hook of this process (ESM, CommonJS and require()); later calls do nothing.
+ * Installs the one module hook of this process (ESM, CommonJS and require()); later calls do nothing but begin to resolve.
  * @throws SP_LOADER_NO_HOOKS on Node before 22.15
  */
-export function installHook(): void {
-  if (state.installed) return;
-  if (typeof module.registerHooks !== 'function') throw LoaderErrors.NO_HOOKS({ version: process.version });
-  state.installed = true;
-  module.registerHooks({ resolve, load });
+export function installHook({ resolve: wanted = true }: HookOptions = {}): void {
+  if (!state.installed) {
+    if (typeof module.registerHooks !== 'function') throw LoaderErrors.NO_HOOKS({ version: process.version });
+    state.installed = true;
+    module.registerHooks({ load });
+  }
+  if (wanted || state.wanted === true || isTypeScriptProgram()) resolveImports();
+}
+
+/** Records what imports lead to, from now on or as soon as the hook is installed. */
+export function resolveImports(): void {
+  state.wanted = true;
+  if (!state.installed || state.resolving === true) return;
+  state.resolving = true;
+  module.registerHooks({ resolve });
+}
+
+/** Whether the program is below a tsconfig.json. */
+function isTypeScriptProgram(): boolean {
+  const main = process.argv[1];
+  for (let folder = main === undefined ? process.cwd() : dirname(main); ; folder = dirname(folder)) {
+    if (existsSync(join(folder, 'tsconfig.json'))) return true;
+    if (folder === dirname(folder)) return false;
+  }
 }
 
 /** Adds a change to source, for modules loaded from now on. A second editor of the same name replaces the first. */
@@ -96,14 +128,15 @@ function typescriptSpelling(specifier: string, parent: string | undefined): stri
 const load: LoadHookSync = (url, context, next) => {
   state.loads++;
   if (busy || !url.startsWith('file:')) return next(url, context);
-  const path = pathOf(url);
+  // Most URLs tell without being taken apart.
+  const path = JAVASCRIPT.test(url) ? url : pathOf(url);
   if (path === undefined) return next(url, context);
   if (TYPESCRIPT.test(path) && (!inNodeModules(path) || (ownRoot !== undefined && path.startsWith(ownRoot)))) return loadTypeScript(url, path, context, next);
   const loaded = next(url, context);
   const { format } = loaded;
   const unsaid = (format === undefined || format === null) && JAVASCRIPT.test(path);
   if (format !== 'module' && format !== 'commonjs' && !unsaid) return loaded;
-  if (loaded.source === undefined || loaded.source === null) return format === 'commonjs' ? loadWithheld(url, path, context, loaded) : loaded;
+  if (loaded.source === undefined || loaded.source === null) return format === 'commonjs' ? loadWithheld(url, context, loaded) : loaded;
   const viaRequire = format === 'commonjs' && mustLoadThroughRequire(url, context);
   if (state.editors.length === 0 && !viaRequire) return loaded;
   const source = textOf(loaded.source);
@@ -114,11 +147,11 @@ const load: LoadHookSync = (url, context, next) => {
 };
 
 /** Hooks that ran before this one may leave the source of CommonJS to Node, which then reads the file itself: import-in-the-middle does. */
-function loadWithheld(url: string, path: string, context: LoadHookContext, loaded: LoadFnOutput): LoadFnOutput {
+function loadWithheld(url: string, context: LoadHookContext, loaded: LoadFnOutput): LoadFnOutput {
   if (state.editors.length === 0) return loaded;
   let source: string;
   try {
-    source = readFileSync(path, 'utf8');
+    source = readFileSync(new URL(url), 'utf8');
   } catch {
     return loaded;
   }
@@ -128,6 +161,7 @@ function loadWithheld(url: string, path: string, context: LoadHookContext, loade
 }
 
 function loadTypeScript(url: string, path: string, context: LoadHookContext, next: Parameters<LoadHookSync>[2]): LoadFnOutput {
+  resolveImports();
   // A package.json that says commonjs, as `npm init` writes it, may have been there before the program in ES modules was.
   const ofPackage = packageType(dirname(path)) === 'module' ? 'module' : undefined;
   const said = path.endsWith('.mts') ? 'module' : path.endsWith('.cts') ? 'commonjs' : ofPackage;
@@ -179,8 +213,9 @@ function inNodeModules(path: string): boolean {
   return path.includes(`${sep}node_modules${sep}`) || path.includes('/node_modules/');
 }
 
+/** Twice as fast as a buffer's toString(). */
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+
 function textOf(source: NonNullable<LoadFnOutput['source']>): string {
-  if (typeof source === 'string') return source;
-  const bytes = source instanceof Uint8Array ? source : ArrayBuffer.isView(source) ? new Uint8Array(source.buffer) : new Uint8Array(source);
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
+  return typeof source === 'string' ? source : decoder.decode(source as Uint8Array);
 }

@@ -2,7 +2,10 @@
  * What imports led to: recorded while a program loads, so that its modules can travel with their functions, and given on the
  * other side, where the modules have come from elsewhere.
  */
-import { fileURLToPath } from 'node:url';
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { nodeRequire } from '../core/require.ts';
 
 interface Resolutions {
   /** Module URL -> specifier as written -> URL of the module it names. */
@@ -32,11 +35,40 @@ export function recordResolution(parent: string | undefined, specifier: string, 
   of.set(specifier, url);
 }
 
+/** What the imports of a loaded module have led to. */
 export function recordedResolutions(parent: string): ReadonlyMap<string, string> {
-  return state.recorded.get(parent) ?? NONE;
+  return state.recorded.get(parent) ?? required(parent);
 }
 
 const NONE: ReadonlyMap<string, string> = new Map();
+const REQUIRE = /\brequire\s*\(\s*(['"])((?:(?!\1)[^\\\n])+)\1\s*\)/g;
+
+/** The same of a CommonJS module that was loaded before anything was recorded: what its text names, as far as that is loaded. */
+function required(parent: string): ReadonlyMap<string, string> {
+  if (!parent.startsWith('file:') || isOwnModule(parent)) return NONE;
+  const path = fileURLToPath(parent);
+  if (nodeRequire.cache[path]?.loaded !== true) return NONE;
+  const found = new Map<string, string>();
+  try {
+    const near = createRequire(path);
+    for (const [, , specifier = ''] of readFileSync(path, 'utf8').matchAll(REQUIRE)) {
+      const target = resolvedBy(near, specifier);
+      if (target !== undefined && nodeRequire.cache[target] !== undefined) found.set(specifier, pathToFileURL(target).href);
+    }
+  } catch {
+    return NONE;
+  }
+  state.recorded.set(parent, found);
+  return found;
+}
+
+function resolvedBy(near: NodeJS.Require, specifier: string): string | undefined {
+  try {
+    return near.resolve(specifier);
+  } catch {
+    return undefined;
+  }
+}
 
 /** From now on these imports of `parent` name these modules. */
 export function giveResolutions(parent: string, resolutions: ReadonlyMap<string, string>): void {

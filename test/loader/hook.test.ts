@@ -170,6 +170,42 @@ describe('a TypeScript program under the preload', () => {
   });
 });
 
+describe('a hook that resolves where it matters', () => {
+  const RESOLUTIONS = new URL('../../src/loader/resolutions.ts', import.meta.url).href;
+  const preload = (options: string): string =>
+    `data:text/javascript,${encodeURIComponent(`import { installHook, resolveImports } from ${JSON.stringify(HOOK)}; import { recordedResolutions } from ${JSON.stringify(RESOLUTIONS)};
+      Object.assign(globalThis, { resolveImports, recorded: (url) => [...recordedResolutions(url)].map(([name, to]) => name + ' ' + to.split('/').pop()).sort().join() });
+      installHook(${options});`)}`;
+  const show = 'console.log(recorded(import.meta.url));';
+
+  test('records from the start, unless told not to', async () => {
+    const at = files('recorded', { 'main.mjs': `import './a.mjs'; ${show}`, 'a.mjs': '' });
+    expect(await run([join(at, 'main.mjs')], preload(''))).toMatchObject({ err: '', out: './a.mjs a.mjs\n' });
+    expect(await run([join(at, 'main.mjs')], preload('{ resolve: false }'))).toMatchObject({ err: '', out: '\n' });
+  });
+
+  test('begins below a tsconfig.json, with the first module in TypeScript, and when it is asked to', async () => {
+    const main = `import './a.js'; ${show}`;
+    const below = files('below', { 'package.json': '{"type": "module"}', 'tsconfig.json': '{}', 'src/main.js': main, 'src/a.ts': 'export {};' });
+    expect(await run([join(below, 'src', 'main.js')], preload('{ resolve: false }'))).toMatchObject({ err: '', out: './a.js a.ts\n' });
+    const first = files('first', { 'package.json': '{"type": "module"}', 'main.ts': main, 'a.ts': 'export {};' });
+    expect(await run([join(first, 'main.ts')], preload('{ resolve: false }'))).toMatchObject({ err: '', out: './a.js a.ts\n' });
+    const asked = files('asked', { 'main.mjs': `resolveImports(); await import('./a.mjs'); ${show}`, 'a.mjs': '' });
+    expect(await run([join(asked, 'main.mjs')], preload('{ resolve: false }'))).toMatchObject({ err: '', out: './a.mjs a.mjs\n' });
+  });
+
+  test('knows what CommonJS modules required before it began', async () => {
+    const at = files('before', {
+      'main.cjs': `require('./a.cjs'); require("node:fs"); if (false) require('./never.cjs'); try { require('./missing.cjs') } catch {}
+        process.nextTick(() => console.log(recorded(require('node:url').pathToFileURL(__filename).href)));`,
+      'a.cjs': '',
+      'never.cjs': '',
+    });
+    const { out, err } = await run([join(at, 'main.cjs')], preload('{ resolve: false }'));
+    expect([out, err]).toEqual(['./a.cjs a.cjs\n', '']);
+  });
+});
+
 describe('editors', () => {
   const preload = (body: string): string =>
     `data:text/javascript,${encodeURIComponent(`import { installHook, addEditor } from ${JSON.stringify(HOOK)}; installHook(); installHook(); ${body}`)}`;
