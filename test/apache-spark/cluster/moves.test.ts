@@ -94,6 +94,10 @@ describeWith(['java', 'maven', 'python', 'spark'], 'tasks of one application mov
         await more();
         expect(await outside.operate('apps')).toMatch(new RegExp(`^${id} +steady +Spark 4\\..*destination external[^]*^ +${executor.workerId} `, 'm'));
         const seen = (await outside.tasks(id)).filter(({ state }) => state === 'FINISHED');
+        await outside.operate('drain', executor.workerId);
+        await outside.workers[0]?.ended;
+        await more();
+        expect(application.output.stderr.includes('the link is down'), 'the link broke').toBe(false);
         await outside.operate('stop', id);
         // Its next job finds no context.
         expect(await application.ended).not.toBe(0);

@@ -264,9 +264,9 @@ public final class Driver extends Link {
         backend.reviveOffers();
       }
       case Frame.OFFER -> {
-        boolean offered = body.get() != 0;
-        if (offered) draining.remove(Frame.readString(body));
-        else draining.add(Frame.readString(body));
+        String executorId = Frame.readString(body);
+        if (body.get() != 0) draining.remove(executorId);
+        else draining.add(executorId);
         backend.reviveOffers();
       }
       case Frame.AHEAD -> {
