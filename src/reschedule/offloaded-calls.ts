@@ -35,6 +35,13 @@ export interface CallRequest {
   readonly inside: () => Promise<unknown>;
 }
 
+/** What a method was sent as. */
+interface Sent {
+  readonly graph: Uint8Array;
+  readonly bundle: Uint8Array | undefined;
+  readonly hashes: readonly string[];
+}
+
 interface Call {
   readonly task: TaskDescription;
   readonly request: CallRequest;
@@ -53,7 +60,7 @@ export class OffloadedCalls implements SessionOwner {
   readonly session: RescheduleSession;
   readonly #blobs = new BlobStore();
   /** What each method was last sent as: kept, as it is mostly what the next call sends. */
-  readonly #last = new Map<AnyFunction, readonly string[]>();
+  readonly #last = new Map<AnyFunction, Sent>();
   readonly #told = new WeakSet<AnyFunction>();
   /** Until it is known whether there are workers. */
   readonly #waiting = new Map<number, Call>();
@@ -144,23 +151,27 @@ export class OffloadedCalls implements SessionOwner {
   #blobsOf(method: AnyFunction, self: unknown): readonly string[] {
     const hasSelf = self !== undefined && usesReceiver(method);
     const plan: CallPlan = { call: method as CallPlan['call'], hasSelf, self: hasSelf ? self : undefined };
-    const { bytes, imports } = serializeGraph(plan);
+    const { bytes: graph, imports } = serializeGraph(plan);
     const bundle = collectModules(imports);
+    const last = this.#last.get(method);
+    // To compare is cheaper than to hash.
+    if (last !== undefined && last.bundle === bundle && Buffer.compare(last.graph, graph) === 0) {
+      for (const hash of last.hashes) this.#blobs.put(this.#blobs.get(hash), hash);
+      return last.hashes;
+    }
     const modules = bundle === undefined ? undefined : hashOf(bundle);
-    const stage = withHeader({ application: this.applicationId, modules }, bytes);
+    const stage = withHeader({ application: this.applicationId, modules }, graph);
     const hashes = [this.#blobs.put(stage)];
     if (bundle !== undefined) hashes.push(this.#blobs.put(bundle, modules));
-    const last = this.#last.get(method);
-    if (hashes.join() === last?.join()) return hashes;
     for (const hash of hashes) this.#blobs.put(this.#blobs.get(hash), hash);
     this.#last.delete(method);
-    this.#last.set(method, hashes);
-    this.#release(last ?? []);
+    this.#last.set(method, { graph, bundle, hashes });
+    this.#release(last?.hashes ?? []);
     // Functions are made anew all the time in some programs.
     const [oldest] = this.#last;
     if (this.#last.size > MAX_KEPT && oldest !== undefined) {
       this.#last.delete(oldest[0]);
-      this.#release(oldest[1]);
+      this.#release(oldest[1].hashes);
     }
     return hashes;
   }
@@ -237,8 +248,11 @@ function hashOf(bundle: Uint8Array): string {
   return hash;
 }
 
+const receivers = new WeakMap<AnyFunction, boolean>();
+
 /** Asked of the text, so rather too often than too seldom. */
 function usesReceiver(method: AnyFunction): boolean {
-  const text = Function.prototype.toString.call(method);
-  return /\bthis\b|\bsuper\b|\beval\b|\[native code\]/.test(text);
+  let uses = receivers.get(method);
+  if (uses === undefined) receivers.set(method, (uses = /\bthis\b|\bsuper\b|\beval\b|\[native code\]/.test(Function.prototype.toString.call(method))));
+  return uses;
 }
