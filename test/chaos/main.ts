@@ -1,6 +1,7 @@
-/** `npm run chaos -- [worker|churn|dispatcher|spark|datasets] [times]`: kills many times over. Without a name: all. */
+/** `npm run chaos -- [worker|churn|dispatcher|spark|datasets|soak] [times]`: kills many times over. Without a name: all. */
 import { runDatasetChaos } from './datasets.ts';
 import { runDispatcherChaos } from './dispatcher-kills.ts';
+import { runRedisSoak } from './redis-soak.ts';
 import { runSparkChaos } from './spark.ts';
 import { runWorkerChaos } from './worker-kills.ts';
 
@@ -9,6 +10,7 @@ const SUITES: Readonly<Record<string, (times: number | undefined) => Promise<boo
   churn: (seconds = 60) => runWorkerChaos({ kills: 20, seconds, workers: 20 }),
   dispatcher: (times = 40) => runDispatcherChaos(times),
   datasets: (reads = 2000) => runDatasetChaos(reads),
+  soak: (seconds = 60) => runRedisSoak(seconds),
   spark: (times = 10) => runSparkChaos(times),
 };
 

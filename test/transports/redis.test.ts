@@ -102,6 +102,42 @@ describeWith(['redis'], 'the Redis transport', () => {
     expect(await Promise.all(keys.map(async (key) => [key, (await client.pttl(key)) > 0]))).toEqual(keys.map((key) => [key, true]));
   });
 
+  it('takes leave also when its connection is lost: what it acknowledged is done, what it had in hand goes to others, nothing is left', async () => {
+    const server = await redis();
+    const proxy = await proxyTo(server);
+    const sender = await open(server.url);
+    // By time alone the others would get nothing; its way back takes longer than the test.
+    const leaving = await open(proxy.url, { consumerTtlMs: 600_000, maxBackoffMs: 600_000, random: () => 1 });
+    const held = await reading(leaving, 'q', {}, false);
+    for (const body of ['done', 'in hand']) await sender.send('q', envelope(body));
+    const [done] = await held.until(2);
+    const lost = next(leaving, 'disconnected');
+    proxy.cut();
+    await lost;
+    done?.ack();
+    await leaving.close();
+    const staying = await open(server.url);
+    const inbox = await reading(staying, 'q');
+    const [delivery] = await inbox.until(1);
+    expect({ body: text(delivery!.envelope), redelivered: delivery!.redelivered }).toEqual({ body: 'in hand', redelivered: true });
+    await until(async () => (await server.client().xlen('spark-proxy:default:q:q')) === 0);
+    await Promise.all([sender.close(), staying.close()]);
+    expect(inbox.items).toHaveLength(1);
+    expect(await server.client().keys('*')).toEqual([]);
+  });
+
+  it('hands on nothing once it is being closed', async () => {
+    const server = await redis();
+    const [sender, closing] = [await open(server.url), await open(server.url)];
+    const inbox = await reading(closing, 'q', {}, false);
+    const closed = closing.close();
+    await sender.send('q', envelope('late'));
+    await closed;
+    expect(inbox.items).toEqual([]);
+    const other = await reading(sender, 'q');
+    expect(text((await other.until(1))[0]!.envelope)).toBe('late');
+  });
+
   it('keeps clusters apart', async () => {
     const server = await redis();
     const [a, b] = [await open(`${server.url}?cluster=a`), await open(`${server.url}?cluster=b`)];

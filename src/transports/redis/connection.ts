@@ -102,6 +102,17 @@ export function redisError(error: Error, url: string): Error {
   return error;
 }
 
+/** It ended with its connection. */
+export function isLost(error: unknown): boolean {
+  const { code, message } = error as { code?: string; message: string };
+  return code === 'SP_TRANSPORT_LOST' || code === 'SP_TRANSPORT_DISCONNECTED' || /^Connection is closed|^Stream isn't writeable/.test(message);
+}
+
+/** What a connection knows is no longer so: everything begins anew on another. */
+export function isStale({ message }: Error): boolean {
+  return /^(SPFLUSHED|SPEXPIRED|NOSCRIPT)/.test(message);
+}
+
 /**
  * One attempt to connect.
  * @param lost called once when the connection ends by itself after this resolved

@@ -50,6 +50,8 @@ export class RedisConsumer {
   /** Grows with every attach; what is published for an earlier one is ignored. */
   generation = 0;
   cancelled = false;
+  /** What arrives now is not handed on: it goes to others with the goodbye of this client. */
+  closed = false;
   readonly #host: ConsumerHost;
   readonly #handle: (delivery: Delivery) => void;
   /** Tags given to the handler, or about to be. */
@@ -79,7 +81,7 @@ export class RedisConsumer {
 
   /** A frame for it, or the head of one (its body beside the queue). */
   receive({ generation, redelivered, tag, envelope, body, length }: ParcelFrame): void {
-    if (generation !== this.generation || this.#held.has(tag) || this.acked.has(tag)) return;
+    if (this.closed || generation !== this.generation || this.#held.has(tag) || this.acked.has(tag)) return;
     this.#held.add(tag);
     if (this.cancelled) return this.answer(tag, 'nack');
     try {
@@ -112,7 +114,7 @@ export class RedisConsumer {
   }
 
   #deliver(delivery: RedisDelivery): void {
-    if (!this.#held.has(delivery.tag)) return;
+    if (this.closed || !this.#held.has(delivery.tag)) return;
     if (this.cancelled) this.answer(delivery.tag, 'nack');
     else this.#handle(delivery);
   }

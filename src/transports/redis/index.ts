@@ -13,10 +13,10 @@ import { Outbox, type Batch, type BatchResult, type Outgoing } from '../outbox.t
 import { Reconnector, type ConnectionListener } from '../reconnector.ts';
 import { brokerAddress, brokerClientSettings, type BrokerAddress, type BrokerClientOptions, type BrokerClientSettings } from '../settings.ts';
 import { Topics } from '../topics.ts';
-import { connectRedis, redisError, type RedisConnection, type ScriptArgument } from './connection.ts';
+import { connectRedis, isLost, isStale, redisError, type RedisConnection, type ScriptArgument } from './connection.ts';
 import { RedisConsumer, type ConsumerHost } from './consumers.ts';
-import { downloadBody, uploadBody } from './large.ts';
-import { ParcelReader } from './parcels.ts';
+import { LargeBodies } from './large.ts';
+import { ParcelReader, pushFrame } from './parcels.ts';
 
 const logger = createLogger('redis');
 /** A script call a batch: while so many are under way, the next one fills. */
@@ -29,8 +29,9 @@ const MAX_ACKS = 1000;
 /** They are written when they are as many, or half of what the consumer may have in hand, or after as many milliseconds. */
 const ACKS_TOGETHER = 16;
 const ACK_DELAY_MS = 4;
-/** Smaller bodies travel in their envelopes, many in a message. */
-const TOGETHER_BYTES = 2048;
+/** A goodbye may take this long. */
+const GOODBYE_MS = 2000;
+const GOODBYES = 3;
 /** How often the time to live of keys in use is set again; it is an hour, unless told otherwise. */
 const REFRESHES_PER_TTL = 4;
 
@@ -67,7 +68,8 @@ class RedisTransport implements Transport {
   #connectedAt = 0;
   #refreshedAt = 0;
   #full = false;
-  #bulk: Promise<RedisConnection> | undefined;
+  readonly #large: LargeBodies;
+  #closing: Promise<void> | undefined;
 
   constructor(address: BrokerAddress, settings: BrokerClientSettings) {
     this.url = address.shown;
@@ -96,18 +98,23 @@ class RedisTransport implements Transport {
       attempt: (lost) => connectRedis(address, settings, lost),
       connected: (connection) => this.#connected(connection),
       ready: (connection) => this.#ready(connection),
-      disconnected: () => this.#disconnected(),
+      disconnected: () => this.#outbox.shut(),
       givenUp: (error) => {
         this.#outbox.failAll(error);
         for (const { reject } of this.#waiting) reject(error);
         this.#waiting.clear();
       },
     });
+    this.#large = new LargeBodies({
+      connect: (lost) => connectRedis(address, settings, lost),
+      url: this.url,
+      mayRetry: () => !this.#reconnector.closed && this.#reconnector.session !== undefined,
+    });
     this.#host = {
       maxFrameBytes: settings.maxFrameBytes,
       dirty: (consumer) => this.#markDirty(consumer),
       nack: (consumer, tag) => this.#nack(consumer, tag),
-      fetch: (queue, tag, bytes) => this.#onBulk((bulk) => downloadBody(bulk, `${this.#prefix}l:${queue}:${tag}`, bytes)),
+      fetch: (queue, tag, bytes) => this.#large.fetch(`${this.#prefix}l:${queue}:${tag}`, bytes),
     };
   }
 
@@ -166,18 +173,60 @@ class RedisTransport implements Transport {
   }
 
   close(): Promise<void> {
-    this.#beat?.cancel();
-    this.#lateFlush?.cancel();
-    return this.#reconnector.close(async (connection) => {
-      try {
-        await Promise.all([...this.#consumers.values()].map((consumer) => this.#writeAcks(connection, consumer)));
-        await this.#within(connection.script('bye', this.#client));
-      } catch (error) {
-        logger.debug('no goodbye', { error: (error as Error).message });
-      }
-      const bulk = await this.#bulk?.catch(() => undefined);
-      bulk?.destroy();
+    this.#closing ??= this.#keepAlive.during(async () => {
+      this.#beat?.cancel();
+      this.#lateFlush?.cancel();
+      for (const consumer of this.#consumers.values()) consumer.closed = true;
+      this.#large.close();
+      let said = false;
+      await this.#reconnector.close(async (connection) => {
+        said = await this.#sayGoodbye(connection);
+      });
+      if (!said && this.#incarnation !== '') await this.#leave();
     });
+    return this.#closing;
+  }
+
+  async #sayGoodbye(connection: RedisConnection): Promise<boolean> {
+    try {
+      const bye = async (): Promise<void> => {
+        await Promise.all([...this.#consumers.values()].map((consumer) => this.#writeAcks(connection, consumer)));
+        await connection.script('bye', this.#client, ...this.#large.uploads);
+      };
+      await this.#within(bye());
+      return true;
+    } catch (error) {
+      logger.debug('no goodbye', { error: (error as Error).message });
+      return false;
+    }
+  }
+
+  /** Closed while its connection was lost: on another, or others would wait for what it had in hand until it is taken for dead. */
+  async #leave(): Promise<void> {
+    const settings = { ...this.#settings, connectTimeoutMs: GOODBYE_MS };
+    for (let tries = 0, said = false; tries < GOODBYES && !said; tries++) {
+      try {
+        const connection = await connectRedis(this.#address, settings, () => undefined);
+        try {
+          await this.#within(this.#claim(connection));
+          said = await this.#sayGoodbye(connection);
+        } finally {
+          connection.destroy();
+        }
+      } catch (error) {
+        logger.debug('nobody to take leave of', { error: (error as Error).message });
+        // Nobody listens, or nobody answers.
+        if (!isLost(error)) return;
+      }
+    }
+  }
+
+  /** Only who reads a queue may acknowledge what came from it. */
+  async #claim(connection: RedisConnection): Promise<void> {
+    connection.incarnation = this.#incarnation;
+    await connection.script('open', this.#client, this.#settings.consumerTtlMs);
+    const owing = [...this.#consumers.values()].filter(({ acked }) => acked.size > 0);
+    await Promise.all(owing.map((consumer) => this.#attach(connection, consumer)));
   }
 
   /** An operation that may be done twice: on the present connection, or the next. */
@@ -195,7 +244,8 @@ class RedisTransport implements Transport {
               },
               (error: Error) => {
                 // Lost with its connection: stays for the next.
-                if (this.#isLost(error)) return;
+                if (isLost(error)) return;
+                if (isStale(error)) return this.#drop(connection, error);
                 this.#waiting.delete(waiting);
                 reject(redisError(error, this.url));
               },
@@ -234,14 +284,10 @@ class RedisTransport implements Transport {
     for (const consumer of this.#consumers.values()) this.#markDirty(consumer);
   }
 
-  #disconnected(): void {
-    this.#outbox.shut();
-  }
-
   async #attach(connection: RedisConnection, consumer: RedisConsumer): Promise<void> {
     consumer.generation++;
-    const { queue, number, generation, prefetch, cancelled, tags } = consumer;
-    await connection.script('attach', queue, this.#client, number, generation, cancelled ? 0 : prefetch, ...tags);
+    const { queue, number, generation, prefetch, cancelled, closed, tags } = consumer;
+    await connection.script('attach', queue, this.#client, number, generation, cancelled || closed ? 0 : prefetch, ...tags);
   }
 
   async #cancel(consumer: RedisConsumer): Promise<void> {
@@ -270,21 +316,23 @@ class RedisTransport implements Transport {
     if (connection === undefined) throw this.#reconnector.disconnectedError();
     const { inlineBytes, maxQueueFrames, maxQueueBytes } = this.#settings;
     const { queue, base, first, frames } = batch;
+    let upload = '';
     try {
       const args: ScriptArgument[] = [queue, this.#client, base, first, maxQueueFrames, maxQueueBytes, this.#touch(queue) ? 1 : 0];
       const { envelope } = frames[0] as Outgoing;
       const { body } = envelope;
       if (body.length > inlineBytes) {
         // It travels alone.
-        const key = `${this.#prefix}up:${this.#client}:${first}`;
-        await this.#onBulk((bulk) => uploadBody(bulk, key, body));
-        args.push(body.length, key, encodeEnvelope({ ...envelope, body: EMPTY_BYTES }), '');
+        upload = `${this.#prefix}up:${this.#client}:${first}`;
+        await this.#large.upload(upload, body);
+        args.push(body.length, upload, encodeEnvelope({ ...envelope, body: EMPTY_BYTES }), '');
       } else {
         args.push(0, '');
         for (const frame of frames) pushFrame(args, frame.envelope);
       }
       const [accepted, full] = (await connection.script('push', ...args)) as [number, number];
       this.#restored();
+      if (upload !== '' && accepted === 1) this.#large.uploads.delete(upload);
       return { accepted, full: full === 1 };
     } catch (error) {
       return this.#pushFailed(connection, error as Error);
@@ -304,7 +352,7 @@ class RedisTransport implements Transport {
   }
 
   #pushFailed(connection: RedisConnection, error: Error): BatchResult {
-    if (this.#isLost(error)) throw error;
+    if (isLost(error)) throw error;
     const told = redisError(error, this.url);
     if ((told as { code?: string }).code === 'SP_TRANSPORT_BROKER_FULL') {
       if (!this.#full) this.#reconnector.tell('disconnected', told);
@@ -402,8 +450,8 @@ class RedisTransport implements Transport {
   /** Errors of what nobody waits for. */
   #guard(connection: RedisConnection, call: Promise<unknown>): void {
     call.catch((error: Error) => {
-      if (this.#isLost(error)) return;
-      if (/^(SPFLUSHED|SPEXPIRED|NOSCRIPT)/.test(error.message)) return this.#drop(connection, error);
+      if (isLost(error)) return;
+      if (isStale(error)) return this.#drop(connection, error);
       this.#silentBeats = 0;
       logger.warn('Redis refused an operation; it is tried again', { url: this.url, error: error.message });
     });
@@ -413,31 +461,10 @@ class RedisTransport implements Transport {
     if (this.#reconnector.session === connection) connection.abort(transportErrors.LOST({ url: this.url, reason: reason.message }, reason));
   }
 
-  #isLost(error: unknown): boolean {
-    const { code } = error as { code?: string };
-    return (
-      code === 'SP_TRANSPORT_LOST' || code === 'SP_TRANSPORT_DISCONNECTED' || /^Connection is closed|^Stream isn't writeable/.test((error as Error).message)
-    );
-  }
-
-  /** Large bodies have a connection of their own, made when the first of them travels. */
-  async #onBulk<T>(operate: (bulk: RedisConnection) => Promise<T>): Promise<T> {
-    for (let attempt = 0; ; attempt++) {
-      const bulk = (this.#bulk ??= connectRedis(this.#address, this.#settings, () => (this.#bulk = undefined)));
-      try {
-        return await operate(await bulk);
-      } catch (error) {
-        if (this.#bulk === bulk && !this.#isLost(error) && (error as { code?: string }).code === 'SP_TRANSPORT_BAD_FRAME') throw error;
-        if (this.#bulk === bulk) this.#bulk = undefined;
-        if (this.#reconnector.closed || this.#reconnector.session === undefined || attempt >= 3) throw redisError(error as Error, this.url);
-      }
-    }
-  }
-
   async #within(call: Promise<unknown>): Promise<void> {
     let timeout: Timer | undefined;
     const late = new Promise<never>((_, reject) => {
-      timeout = this.#settings.clock.after(2000, () => reject(new Error('no answer')));
+      timeout = this.#settings.clock.after(GOODBYE_MS, () => reject(new Error('no answer')));
     });
     try {
       await Promise.race([call, late]);
@@ -455,13 +482,6 @@ class RedisTransport implements Transport {
     if (bytes > this.#settings.maxFrameBytes) throw transportErrors.FRAME_TOO_LARGE({ bytes, limit: this.#settings.maxFrameBytes });
     return bytes;
   }
-}
-
-/** An envelope with its body in it, or its body apart, which saves a copy. */
-function pushFrame(args: ScriptArgument[], envelope: Envelope): void {
-  const { body } = envelope;
-  if (body.length <= TOGETHER_BYTES) args.push(encodeEnvelope(envelope), '');
-  else args.push(encodeEnvelope({ ...envelope, body: EMPTY_BYTES }), body);
 }
 
 /** `redis://[user:password@]host[:6379][/db][?cluster=name]`, and `rediss:` over TLS. */

@@ -1,3 +1,11 @@
+import { encodeEnvelope } from '../../protocol/codec.ts';
+import type { Envelope } from '../../protocol/envelope.ts';
+import { EMPTY_BYTES } from '../../protocol/task.ts';
+import type { ScriptArgument } from './connection.ts';
+
+/** Smaller bodies travel in their envelopes, many in a message. */
+const TOGETHER_BYTES = 2048;
+
 /** A frame for a consumer of this client. */
 export interface ParcelFrame {
   readonly consumer: number;
@@ -69,4 +77,11 @@ export class ParcelReader {
     if (apart) this.#half = frame;
     else this.#receive(frame);
   }
+}
+
+/** An envelope with its body in it, or its body apart, which saves a copy. */
+export function pushFrame(args: ScriptArgument[], envelope: Envelope): void {
+  const { body } = envelope;
+  if (body.length <= TOGETHER_BYTES) args.push(encodeEnvelope(envelope), '');
+  else args.push(encodeEnvelope({ ...envelope, body: EMPTY_BYTES }), body);
 }

@@ -244,6 +244,8 @@ if op == 'push' then
   if sent[1] ~= incarnation then return redis.error_reply(FLUSHED) end
   local last = math.max(tonumber(sent[2]) or 0, base - 1)
   if length > 0 and seq == last + 1 and call('EXISTS', upload) == 0 then return redis.error_reply('SPUPLOAD the pieces of a large frame are gone') end
+  -- Pushed again although it was taken: the answer was lost.
+  if length > 0 and seq <= last then call('UNLINK', upload) end
   local before, accepted, full = last, 0, 0
   local stream, state, pending = P..'q:'..q, load(q), {}
   -- New; or the counts were lost, then this is too much until the first read.

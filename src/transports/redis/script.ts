@@ -94,6 +94,7 @@ end
 if op == 'bye' then
   bury(ARGV[5])
   call('DEL', P..'s:'..ARGV[5])
+  for i = 6, #ARGV do call('UNLINK', ARGV[i]) end
   -- The last one leaves nothing behind.
   if call('ZCARD', P..'clients') == 0 then
     for _, dead in ipairs(call('SMEMBERS', P..'gone')) do call('DEL', P..'s:'..dead) end
@@ -101,6 +102,8 @@ if op == 'bye' then
   end
   return 1
 end
+
+local EXPIRED = 'SPEXPIRED this client was taken for dead'
 
 if call('GET', P..'incarnation') ~= incarnation then return redis.error_reply(FLUSHED) end
 
@@ -117,6 +120,8 @@ end
 if op == 'attach' then
   local q, client, number, gen, prefetch = ARGV[5], ARGV[6], ARGV[7], ARGV[8], tonumber(ARGV[9])
   local id = client..'.'..number
+  -- What was written before a goodbye may arrive after it.
+  if not call('ZSCORE', P..'clients', client) then return redis.error_reply(EXPIRED) end
   group(q)
   call('SADD', P..'k:'..client, q)
   call('PEXPIRE', P..'k:'..client, ttl)
@@ -187,7 +192,7 @@ end
 
 if op == 'beat' then
   local client, life, mayBury, refresh = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
-  if not call('ZSCORE', P..'clients', client) then return redis.error_reply('SPEXPIRED this client was taken for dead') end
+  if not call('ZSCORE', P..'clients', client) then return redis.error_reply(EXPIRED) end
   forgive(life)
   local time = now()
   call('ZADD', P..'clients', time + life, client)
