@@ -126,6 +126,53 @@ describeWith(['redis'], 'the Redis transport', () => {
     expect(await server.client().keys('*')).toEqual([]);
   });
 
+  it('gives back also what it refuses before it knows that it is connected again', async () => {
+    const server = await redis();
+    const proxy = await proxyTo(server);
+    const [sender, receiver] = [await open(server.url), await open(proxy.url)];
+    const seen: boolean[] = [];
+    await receiver.consume('q', { prefetch: 1 }, (delivery) => {
+      seen.push(delivery.redelivered);
+      if (seen.length === 1) delivery.nack();
+      else delivery.ack();
+    });
+    proxy.refuse(true);
+    const lost = next(receiver, 'disconnected');
+    proxy.cut();
+    await lost;
+    await sender.send('q', envelope('x'));
+    // It is among the first that comes by the new connection.
+    proxy.refuse(false);
+    await until(() => seen.length === 2);
+    await until(async () => (await server.client().xlen('spark-proxy:default:q:q')) === 0);
+  });
+
+  it('leaves to another what was given to it while the first was taken for dead', async () => {
+    const server = await redis();
+    const proxy = await proxyTo(server);
+    const [sender, away] = [await open(server.url), await open(proxy.url, { maxBackoffMs: 1, consumerTtlMs: 200, heartbeatMs: 50 })];
+    const first = await reading(away, 'q', {}, false);
+    for (const body of ['a', 'b']) await sender.send('q', envelope(body));
+    const [a, b] = await first.until(2);
+    const present = await open(server.url, { consumerTtlMs: 200, heartbeatMs: 50 });
+    const second = await reading(present, 'q', { prefetch: 1 }, false);
+    proxy.refuse(true);
+    proxy.cut();
+    await second.until(1);
+    const back = next(away, 'connected');
+    proxy.refuse(false);
+    await back;
+    // The one is in the hands of another now, the other was kept for it.
+    const client = server.client();
+    a?.ack();
+    b?.ack();
+    await until(async () => (await client.xlen('spark-proxy:default:q:q')) === 1);
+    await present.close();
+    expect(text((await first.until(3))[2]!.envelope)).toBe('a');
+    first.items[2]!.ack();
+    await until(async () => (await client.xlen('spark-proxy:default:q:q')) === 0);
+  });
+
   it('hands on nothing once it is being closed', async () => {
     const server = await redis();
     const [sender, closing] = [await open(server.url), await open(server.url)];

@@ -60,6 +60,10 @@ export class RedisConsumer {
   readonly acked = new Set<string>();
   /** Those of them that are being said. */
   readonly underWay = new Set<string>();
+  /** Given back while there was no connection. */
+  readonly nacked = new Set<string>();
+  /** Tags that were given to it once more since it attached, while it had them. */
+  readonly #again = new Set<string>();
   readonly #arrivals = new Arrivals<RedisDelivery>((delivery) => this.#deliver(delivery));
 
   constructor(queue: string, number: number, prefetch: number, host: ConsumerHost, handle: (delivery: Delivery) => void) {
@@ -70,8 +74,11 @@ export class RedisConsumer {
     this.#handle = handle;
   }
 
-  /** What it holds, acknowledged or not: not to be delivered again. */
-  get tags(): string[] {
+  /** The tags of what it holds, acknowledged or not, which is not to be delivered again. */
+  attaching(): string[] {
+    this.generation++;
+    this.#again.clear();
+    this.nacked.clear();
     return [...this.#held, ...this.acked];
   }
 
@@ -79,9 +86,20 @@ export class RedisConsumer {
     return this.#held.size === 0 && this.acked.size === 0;
   }
 
+  /** What the broker no longer counts as its own: done, or given to another while this client was taken for dead. */
+  disown(tags: readonly Buffer[]): void {
+    for (const each of tags) {
+      const tag = each.toString('latin1');
+      if (this.#again.has(tag)) continue;
+      this.#held.delete(tag);
+      this.acked.delete(tag);
+    }
+  }
+
   /** A frame for it, or the head of one (its body beside the queue). */
   receive({ generation, redelivered, tag, envelope, body, length }: ParcelFrame): void {
-    if (this.closed || generation !== this.generation || this.#held.has(tag) || this.acked.has(tag)) return;
+    if (this.closed || generation !== this.generation) return;
+    if (this.#held.has(tag) || this.acked.has(tag)) return void this.#again.add(tag);
     this.#held.add(tag);
     if (this.cancelled) return this.answer(tag, 'nack');
     try {

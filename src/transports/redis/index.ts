@@ -204,7 +204,8 @@ class RedisTransport implements Transport {
   /** Closed while its connection was lost: on another, or others would wait for what it had in hand until it is taken for dead. */
   async #leave(): Promise<void> {
     const settings = { ...this.#settings, connectTimeoutMs: GOODBYE_MS };
-    for (let tries = 0, said = false; tries < GOODBYES && !said; tries++) {
+    const began = settings.clock.now();
+    for (let tries = 0, said = false; tries < GOODBYES && !said && settings.clock.now() - began < GOODBYE_MS; tries++) {
       try {
         const connection = await connectRedis(this.#address, settings, () => undefined);
         try {
@@ -215,8 +216,6 @@ class RedisTransport implements Transport {
         }
       } catch (error) {
         logger.debug('nobody to take leave of', { error: (error as Error).message });
-        // Nobody listens, or nobody answers.
-        if (!isLost(error)) return;
       }
     }
   }
@@ -281,13 +280,16 @@ class RedisTransport implements Transport {
   #ready(connection: RedisConnection): void {
     for (const { run } of [...this.#waiting]) run(connection);
     this.#outbox.open();
-    for (const consumer of this.#consumers.values()) this.#markDirty(consumer);
+    for (const consumer of this.#consumers.values()) {
+      this.#markDirty(consumer);
+      for (const tag of consumer.nacked) this.#nack(consumer, tag);
+    }
   }
 
   async #attach(connection: RedisConnection, consumer: RedisConsumer): Promise<void> {
-    consumer.generation++;
-    const { queue, number, generation, prefetch, cancelled, closed, tags } = consumer;
-    await connection.script('attach', queue, this.#client, number, generation, cancelled || closed ? 0 : prefetch, ...tags);
+    const tags = consumer.attaching();
+    const { queue, number, generation, prefetch, cancelled, closed } = consumer;
+    consumer.disown((await connection.script('attach', queue, this.#client, number, generation, cancelled || closed ? 0 : prefetch, ...tags)) as Buffer[]);
   }
 
   async #cancel(consumer: RedisConsumer): Promise<void> {
@@ -376,8 +378,9 @@ class RedisTransport implements Transport {
 
   #nack(consumer: RedisConsumer, tag: string): void {
     const connection = this.#reconnector.session;
-    if (connection === undefined) return;
-    // Lost: it is not among what the consumer holds when it attaches again, and goes back then.
+    // Said once there is one, if the broker was told meanwhile that it is held here. Lost: it is not among what the consumer holds when it attaches again.
+    if (connection === undefined) return void consumer.nacked.add(tag);
+    consumer.nacked.delete(tag);
     this.#guard(connection, connection.script('nack', consumer.queue, `${this.#client}.${consumer.number}`, consumer.generation, tag));
   }
 

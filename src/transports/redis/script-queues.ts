@@ -192,8 +192,13 @@ local function pump(q, state)
   store(q, state)
 end
 
+-- With a consumer of the group goes what it has in hand.
+local function handless(q, id)
+  return #redis.pcall('XPENDING', P..'q:'..q, 'g', '-', '+', 1, id) == 0
+end
+
 local function save(q, c)
-  if c.pre == 0 and c.out <= 0 then
+  if c.pre == 0 and c.out <= 0 and handless(q, c.id) then
     call('HDEL', P..'c:'..q, c.id)
     redis.pcall('XGROUP', 'DELCONSUMER', P..'q:'..q, 'g', c.id)
   else

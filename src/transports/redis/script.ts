@@ -137,23 +137,25 @@ if op == 'attach' then
     end
   end
   back(q, id, lost)
+  local reply = {}
   for each in pairs(held) do
     -- Given back in its name while it was away, and not yet taken by another.
     local p = call('XPENDING', P..'q:'..q, 'g', each, each, 1, '~')
-    if p[1] then
-      local entry = call('XCLAIM', P..'q:'..q, 'g', id, 0, each)[1]
-      if entry and entry[2] then
-        out = out + 1
-        call('HINCRBY', P..'m:'..q, 'n', -1)
-        call('HINCRBY', P..'m:'..q, 'r', -1)
-        call('HINCRBY', P..'m:'..q, 'b', -select(3, content(entry[2])))
-      end
+    local entry = p[1] and call('XCLAIM', P..'q:'..q, 'g', id, 0, each)[1]
+    if not entry or not entry[2] then
+      -- Done, or another's: an acknowledgement from here would be one of what another has in hand.
+      reply[#reply + 1] = each
+    else
+      out = out + 1
+      call('HINCRBY', P..'m:'..q, 'n', -1)
+      call('HINCRBY', P..'m:'..q, 'r', -1)
+      call('HINCRBY', P..'m:'..q, 'b', -select(3, content(entry[2])))
     end
   end
   call('HSET', P..'c:'..q, id, gen..':'..prefetch..':'..out..':'..(known and known.turn or 0))
   touch(q)
   pump(q)
-  return out
+  return reply
 end
 
 if op == 'cancel' then
