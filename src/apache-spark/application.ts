@@ -1,7 +1,9 @@
 /** One Apache Spark application in the dispatcher's process: what its agent says, what the dispatcher answers. */
 import type { Clock, Timer } from '../core/clock.ts';
+import { SparkProxyError } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
 import type { DispatcherListener } from '../dispatcher/contract.ts';
+import { decodeFailure } from '../protocol/failure.ts';
 import type { SparkApplicationInfo, SparkExecutor } from '../protocol/spark-application.ts';
 import type { Blob, StatusUpdate, TaskDescription } from '../protocol/task.ts';
 import type { Registration } from '../registry/contract.ts';
@@ -234,7 +236,11 @@ export class SparkApplication implements DispatcherListener, LinkHandler {
     if (!this.#executors.delete(executorId)) return;
     this.#options.logger.info('an external executor is gone', { application: this.id, executor: executorId, reason });
     // Spark resubmits its tasks; what waits here must not arrive anywhere.
-    for (const [taskId, task] of this.#live) if (task.executorId === executorId) this.#port.cancel(taskId, 'its executor is gone');
+    for (const [taskId, task] of this.#live) {
+      if (task.executorId !== executorId) continue;
+      this.#live.delete(taskId);
+      this.#port.cancel(taskId, 'its executor is gone');
+    }
   }
 
   #tasks(reader: FrameReader): void {
@@ -359,14 +365,25 @@ export class SparkApplication implements DispatcherListener, LinkHandler {
 
   // What the dispatcher says
 
-  statusUpdate(_application: string, { taskId, state }: StatusUpdate): void {
+  statusUpdate(_application: string, { taskId, state, data }: StatusUpdate): void {
     const task = this.#live.get(taskId);
     if (task === undefined || state === 'RUNNING') return;
     this.#live.delete(taskId);
     if (state === 'FINISHED') {
       this.#counts.rerouted++;
       this.#figures(task.workerId).finished++;
-    } else this.#fallBack([taskId]);
+      return;
+    }
+    const error = state === 'FAILED' ? decodeFailure(data) : undefined;
+    if (SparkProxyError.is(error) && error.code === 'SP_SPARK_EXECUTOR_ENDED') this.#lose(task.executorId);
+    else this.#fallBack([taskId]);
+  }
+
+  /** Its worker has seen its process end. Spark itself may look for seconds whether it comes back. */
+  #lose(executorId: string): void {
+    const reason = 'its process has ended';
+    this.#peer?.send(new FrameWriter(FRAME.lost).string(executorId).string(reason));
+    this.#detached(executorId, reason);
   }
 
   handBack(_application: string, tasks: readonly TaskDescription[]): void {

@@ -21,5 +21,6 @@ export const sparkErrors = defineErrors('SPARK', {
     'configure one cluster key (SPARK_PROXY_KEY_FILE) in driver, dispatcher and workers',
   ],
   EXECUTOR_GONE: ['executor {executor} of {name} is not here', "none: the driver sends the task to it Spark's own way, or resubmits it"],
+  EXECUTOR_ENDED: ['executor {executor} of {name} has ended', 'none: the driver is told, and resubmits its tasks; why it ended is in the log of the worker'],
   TASK_FAILED: ['{name} ended as {state} on executor {executor}', 'the cause is in the driver: Spark reports and retries it'],
 });

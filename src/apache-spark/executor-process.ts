@@ -27,7 +27,7 @@ export interface ExecutorProcessOptions {
   readonly onExit: (expected: boolean, why: string) => void;
 }
 
-/** How long an executor may take to end when asked, milliseconds. */
+/** How long an executor may take to end when asked, or without its link, milliseconds. */
 const STOP_MS = 5000;
 const TAIL_BYTES = 4096;
 
@@ -61,7 +61,8 @@ export class ExecutorProcess implements LinkHandler {
         if (this.#gone) return;
         this.#gone = true;
         this.#peer?.close();
-        for (const taskId of [...this.#running.keys()]) this.#lose(taskId);
+        for (const { task, reject } of this.#running.values()) reject(sparkErrors.EXECUTOR_ENDED({ executor: executorId, name: task.name }));
+        this.#running.clear();
         options.onExit(this.#stopping, why);
         resolve();
       };
@@ -122,8 +123,7 @@ export class ExecutorProcess implements LinkHandler {
       this.#stopping = true;
       this.#peer?.send(new FrameWriter(FRAME.stop));
       if (this.#peer === undefined) this.#child.kill('SIGTERM');
-      const timer = this.#options.clock.after(STOP_MS, () => this.#child.kill('SIGKILL'), { background: true });
-      void this.ended.then(() => timer.cancel());
+      this.#killLater();
     }
     await this.ended;
   }
@@ -139,14 +139,14 @@ export class ExecutorProcess implements LinkHandler {
     else running.reject(sparkErrors.TASK_FAILED({ name: running.task.name, state, executor: this.executorId }));
   }
 
+  /** It ends by itself, or it has already; its tasks end with it. */
   closed(): void {
     this.#peer = undefined;
-    for (const taskId of [...this.#running.keys()]) this.#lose(taskId);
+    this.#killLater();
   }
 
-  #lose(taskId: number): void {
-    const running = this.#running.get(taskId);
-    this.#running.delete(taskId);
-    running?.reject(sparkErrors.EXECUTOR_GONE({ executor: this.executorId, name: running.task.name }));
+  #killLater(): void {
+    const timer = this.#options.clock.after(STOP_MS, () => this.#child.kill('SIGKILL'), { background: true });
+    void this.ended.then(() => timer.cancel());
   }
 }

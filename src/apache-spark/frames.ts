@@ -24,6 +24,7 @@ export const FRAME = {
   refused: 42,
   offer: 43,
   ahead: 44,
+  lost: 45,
 } as const;
 
 export const LINK_MAGIC = 'SPXL';

@@ -155,7 +155,7 @@ class Runner implements SparkRunner {
     this.#active++;
     try {
       const executor = this.#byExecutor.get(task.executorId);
-      if (executor === undefined) throw sparkErrors.EXECUTOR_GONE({ executor: task.executorId, name: task.name });
+      if (executor === undefined) throw sparkErrors.EXECUTOR_ENDED({ executor: task.executorId, name: task.name });
       return await executor.run(task, blobs);
     } finally {
       this.#active--;

@@ -8,6 +8,7 @@ import {
   type SparkEvent,
 } from '../../src/apache-spark/index.ts';
 import { restore } from '../../src/apache-spark/differences.ts';
+import { sparkErrors } from '../../src/apache-spark/errors.ts';
 import { FRAME, FrameWriter } from '../../src/apache-spark/frames.ts';
 import { MAX_AHEAD } from '../../src/apache-spark/run-ahead.ts';
 import { readSparkLabels } from '../../src/apache-spark/announcement.ts';
@@ -54,8 +55,8 @@ class HeldRunner implements TaskRunner {
     this.#ends.get(taskId)?.resolve(EMPTY_BYTES);
   }
 
-  fail(taskId: number): void {
-    this.#ends.get(taskId)?.reject(new Error('its executor is gone'));
+  fail(taskId: number, error: Error = new Error('its executor is gone')): void {
+    this.#ends.get(taskId)?.reject(error);
   }
 
   kill(): void {
@@ -211,6 +212,24 @@ describe('the agent link of a dispatcher', () => {
     expect(await fallen(driver)).toEqual([2]);
     await worker.close();
     expect(await fallen(driver)).toEqual([3]);
+  });
+
+  test("an executor whose process has ended is told at once, and once; what was captured for it is Spark's to resubmit", async () => {
+    const { addWorker, agent, service } = await cluster();
+    const worker = await addWorker('w1');
+    const driver = await agent();
+    driver.send(attach('900001', 'w1'));
+    driver.send(tasks([1, '900001'], [2, '900001']));
+    await until(() => worker.runner.given.length === 2, 'the tasks did not arrive');
+    for (const taskId of [1, 2]) worker.runner.fail(taskId, sparkErrors.EXECUTOR_ENDED({ executor: '900001', name: `task ${taskId}` }));
+    const lost = await driver.next(FRAME.lost);
+    expect([lost.string(), lost.string()]).toEqual(['900001', 'its process has ended']);
+    await until(() => service.applications()[0]?.figures.live === 0, 'they are still awaited');
+    // Another of its tasks falls back: frames keep their order, so all that came before it is known.
+    driver.send(tasks([3, '900001']));
+    expect(await fallen(driver)).toEqual([3]);
+    expect(driver.heard.filter(({ type }) => type === FRAME.lost || type === FRAME.fallback)).toEqual([]);
+    expect(service.applications()[0]?.executors).toEqual([]);
   });
 
   test('a draining worker is offered nothing more, and what it has not begun goes the other way', async () => {

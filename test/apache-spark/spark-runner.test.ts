@@ -134,11 +134,11 @@ describe('a worker with Apache Spark', () => {
     expect(await runSoon(one, 1, () => first)).toHaveLength(0);
     await expect(one.run(task(13, first), BLOBS)).rejects.toThrow(/task 13.0 in stage 0.0 ended as FAILED/);
     const dying = one.run(task(66, first), BLOBS);
-    await expect(dying).rejects.toThrow(/is not here/);
+    await expect(dying).rejects.toThrow(/has ended/);
     await until(() => one.executors().length === 1 && one.executors()[0]?.executorId !== first, 'no other executor was started');
     const second = one.executors()[0]?.executorId as string;
     await runSoon(one, 2, () => second);
-    await expect(one.run(task(3, first), BLOBS)).rejects.toThrow(/is not here/);
+    await expect(one.run(task(3, first), BLOBS)).rejects.toThrow(/has ended/);
   });
 
   test('runs no more tasks at a time than it has slots, whosever they are', async () => {
@@ -232,7 +232,7 @@ describe('a worker with Apache Spark', () => {
     expect(one.executors().map(({ executorId }) => executorId)).toEqual([id]);
     one.applicationEvent({ type: 'left', id: 'app-1', reason: 'left' });
     // Spark's executor ends with its driver.
-    await expect(one.run(task(66, id), BLOBS)).rejects.toThrow(/is not here/);
+    await expect(one.run(task(66, id), BLOBS)).rejects.toThrow(/has ended/);
     await until(() => one.executors().length === 0 && readdirSync(join(directory, 'work')).length === 0, 'something stayed');
   });
 

@@ -59,6 +59,33 @@ describeWith(NEEDED, 'on YARN', () => {
   );
 });
 
+describeWith(NEEDED, 'an executor that dies', () => {
+  test.skipIf(!full)(
+    'is gone for Spark as soon as its worker sees it, however long Spark itself would wait',
+    async () => {
+      const cluster = await startStandalone();
+      const outside = await startOutside();
+      const conf = { ...outside.conf, 'spark.standalone.executorRemoveDelayOnDisconnection': '1000s' };
+      const application = submitApplication({ master: cluster.master, conf, application: [join(CORPUS, 'steady.py'), '.'] });
+      try {
+        await application.printed(/^ROUND 2 right$/m, LIMIT);
+        process.kill(outside.executorPids()[0] as number, 'SIGKILL');
+        const jobs = [...application.output.stdout.matchAll(/^JOB /gm)].length;
+        await application.printed(new RegExp(`^ROUND ${jobs + 2} right$`, 'm'), LIMIT / 3);
+        writeFileSync(join(application.directory, 'stop'), '');
+        const { log } = await application.result();
+        expect(log.removed.filter((id) => log.executors.get(id)?.external === true)).not.toEqual([]);
+        expect([...log.executors.values()].filter(({ external }) => external).length).toBeGreaterThan(1);
+      } finally {
+        await application.stop();
+        await outside.stop();
+        await cluster.stop();
+      }
+    },
+    LIMIT,
+  );
+});
+
 describeWith([...NEEDED, 'redis'], 'with spark.authenticate and encryption of the network', () => {
   test.skipIf(!full)(
     'external executors get the secret, sealed: no command line, log or broker shows it, and the application runs outside',

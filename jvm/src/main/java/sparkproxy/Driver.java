@@ -8,6 +8,7 @@ import java.util.concurrent.atomic.AtomicReference;
 import java.util.regex.Pattern;
 import org.apache.spark.SecurityManager;
 import org.apache.spark.SparkContext;
+import org.apache.spark.scheduler.ExecutorProcessLost;
 import org.apache.spark.scheduler.TaskDescription;
 import org.apache.spark.scheduler.cluster.*;
 import org.apache.spark.scheduler.cluster.CoarseGrainedClusterMessages.*;
@@ -275,6 +276,7 @@ public final class Driver extends Link {
         if (tasks > 0) ahead.put(stage, tasks);
         else ahead.remove(stage);
       }
+      case Frame.LOST -> backend.removeExecutor(Frame.readString(body), new ExecutorProcessLost(Frame.readString(body), scala.Option.empty(), true));
       case Frame.STOP -> {
         Log.info("the context is stopped from outside: " + Frame.readString(body));
         new Thread(context::stop, "spark-proxy-stop").start();

@@ -11,7 +11,7 @@ final class Frame {
   static final int HELLO = 1, NONCE = 2, TASKS = 3, CHOOSE = 5, EVENT = 6, STATUS = 7, PONG = 8;
   // From it.
   static final int CHALLENGE = 32, WELCOME = 33, MODE = 34, GO = 35, CHOICE = 36, FALLBACK = 37, STOP = 38, PING = 39;
-  static final int KILL_TASK = 40, RUN = 41, OFFER = 43, AHEAD = 44;
+  static final int KILL_TASK = 40, RUN = 41, OFFER = 43, AHEAD = 44, LOST = 45;
 
   private ByteBuffer bytes = ByteBuffer.allocate(256);
 
