@@ -69,9 +69,9 @@ describeWith(NEEDED, 'an executor that dies', () => {
       const application = submitApplication({ master: cluster.master, conf, application: [join(CORPUS, 'slow.py'), '.'] });
       try {
         const runs = (task: number): boolean => existsSync(join(application.directory, `runs.${task}`));
-        await expect.poll(() => runs(1) && runs(2), { timeout: LIMIT / 3, interval: 50 }).toBe(true);
+        await expect.poll(() => runs(1) && runs(2), { timeout: 120_000, interval: 50 }).toBe(true);
         process.kill(outside.executorPids()[0] as number, 'SIGKILL');
-        await application.printed(/^RESULT sum 3$/m, LIMIT / 3);
+        await application.printed(/^RESULT sum 3$/m, 120_000);
         const { log } = await application.result();
         expect(log.removed.filter((id) => log.executors.get(id)?.external === true)).toHaveLength(1);
         expect(log.tasks.filter(({ ok }) => ok)).toHaveLength(2);

@@ -6,7 +6,7 @@ import time
 from pyspark.sql import SparkSession
 
 sc = SparkSession.builder.appName("slow").getOrCreate().sparkContext
-directory = sys.argv[1]
+directory = os.path.abspath(sys.argv[1])
 
 
 def work(x):
