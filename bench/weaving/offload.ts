@@ -9,6 +9,8 @@ import { compare, rounded, type BenchOptions, type Row } from '../support/row.ts
  * nearer, but in the same process, on the same machine, and loses its tasks when it dies.
  */
 const OFFLOADED = 'offloaded over tcp';
+/** Many short calls: a worker is sent more of them ahead. */
+const DEEP = 'offloaded over tcp, dispatch.queue.depth=16';
 const DIRECT = 'direct, awaited';
 const POOL = 'peer: piscina, one thread';
 
@@ -20,7 +22,7 @@ interface Sample {
 async function sample(way: string, ms: number): Promise<Sample> {
   const program = fileURLToPath(new URL('./programs/offload.ts', import.meta.url));
   const preload = new URL('../../src/register.ts', import.meta.url).href;
-  const { stdout } = await promisify(execFile)(process.execPath, [...(way === 'offload' ? ['--import', preload] : []), program, way, String(ms)]);
+  const { stdout } = await promisify(execFile)(process.execPath, [...(way.startsWith('offload') ? ['--import', preload] : []), program, way, String(ms)]);
   return JSON.parse(stdout.trim().split('\n').at(-1)!) as Sample;
 }
 
@@ -33,6 +35,7 @@ export async function offloading({ quick }: BenchOptions): Promise<Row[]> {
       [DIRECT, 'direct'],
       [POOL, 'piscina'],
       [OFFLOADED, 'offload'],
+      [DEEP, 'offload-deep'],
     ] as const) {
       if (way === 'piscina' && 'missing' in peers) continue;
       const [known, taken] = [least.get(name), await sample(way, quick ? 500 : 1500)];
@@ -42,13 +45,15 @@ export async function offloading({ quick }: BenchOptions): Promise<Row[]> {
   return (['one', 'many'] as const).flatMap((which): Row[] => {
     const row = (name: string): Row => ({ bench: 'weaving', case: `${name}, ${which === 'one' ? '1' : '64'} at a time`, unit: 'us/call' });
     const value = (name: string): number | undefined => least.get(name)?.[which];
-    const ours = value(OFFLOADED)!;
     const pool = value(POOL);
     return [
       { ...row(DIRECT), value: rounded(value(DIRECT)!) },
       pool === undefined ? { ...row(POOL), missing } : { ...row(POOL), value: rounded(pool) },
-      { ...row(OFFLOADED), value: rounded(ours), ...compare(ours, value(DIRECT)!, DIRECT) },
-      ...(pool === undefined ? [] : [{ ...row(OFFLOADED), value: rounded(ours), ...compare(ours, pool, POOL) }]),
+      ...(which === 'one' ? [OFFLOADED] : [OFFLOADED, DEEP]).flatMap((name) => {
+        const ours = { ...row(name), value: rounded(value(name)!) };
+        const compared = [DIRECT, ...(pool === undefined ? [] : [POOL])];
+        return compared.map((other) => ({ ...ours, ...compare(value(name)!, value(other)!, other) }));
+      }),
     ];
   });
 }

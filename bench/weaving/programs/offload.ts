@@ -28,7 +28,11 @@ async function open(way: string): Promise<Way> {
     return { add: (a, b) => pool.run({ a, b }), close: () => pool.destroy() };
   }
   weave(Sums, execution('add'), offload());
-  const outside = openOffload({ 'worker.instances': '1', 'transport.url': 'tcp://127.0.0.1:0' });
+  const outside = openOffload({
+    'worker.instances': '1',
+    'transport.url': 'tcp://127.0.0.1:0',
+    ...(way === 'offload-deep' ? { 'dispatch.queue.depth': '16' } : {}),
+  });
   // What waits for workers does not keep a process alive.
   const alive = setInterval(() => undefined, 1000);
   await outside.url();
