@@ -80,6 +80,7 @@ const three = (key: string): Case[] => [ours(way(key), true), ours(way(key), fal
 /** In the order they are measured: what is compared stands together. */
 export const CASES: readonly Case[] = [
   { key: 'raw-threads', name: 'postMessage alone, batched', spec: { system: 'raw-threads', frame: 1 } },
+  { key: 'threads', name: 'spark-proxy, a worker and its runner thread', spec: { system: 'runner-threads', frame: FRAME } },
   { key: 'piscina', name: 'piscina 5.3.2', spec: { system: 'piscina', frame: 1, concurrency: CONCURRENCY }, peer: 'node' },
   // Its frames never leave the process: nobody signs them.
   ours(way('memory'), false),

@@ -14,6 +14,10 @@ const SUFFIXES = { rate: '', cpu: ', CPU', trip: ', one task under way' } as con
 const TARGETS: readonly Target[] = [
   ['memory-unsigned', 'rate', 'raw-tcp', { atLeast: 1.76 }],
   ['memory-unsigned', 'cpu', 'raw-tcp', { atMost: 0.26 }],
+  ['threads', 'rate', 'raw-threads', { atLeast: 0.5 }],
+  ['threads', 'rate', 'piscina', { atLeast: 4 }],
+  ['threads', 'cpu', 'raw-threads', { atMost: 2.2 }],
+  ['threads', 'trip', 'raw-threads', { atMost: 1.5 }],
   ['tcp', 'rate', 'raw-tcp', { atLeast: 0.4 }],
   ['tcp', 'cpu', 'raw-tcp', { atMost: 2.6 }],
   ['tcp', 'trip', 'raw-tcp', { atMost: 1.5 }],

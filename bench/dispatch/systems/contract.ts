@@ -36,6 +36,7 @@ export const SYSTEMS = {
   dispatcher: async (): Promise<System> => (await import('./dispatcher.ts')).dispatcher,
   'raw-tcp': async (): Promise<System> => (await import('./raw-tcp.ts')).rawTcp,
   'raw-threads': async (): Promise<System> => (await import('./raw-threads.ts')).rawThreads,
+  'runner-threads': async (): Promise<System> => (await import('./runner-threads.ts')).runnerThreads,
   'raw-redis': async (): Promise<System> => (await import('./raw-redis.ts')).rawRedis,
   'raw-rabbitmq': async (): Promise<System> => (await import('./raw-rabbitmq.ts')).rawRabbitmq,
   bullmq: async (): Promise<System> => (await import('./bullmq.ts')).bullmq,
