@@ -1,4 +1,4 @@
-import { availableParallelism } from 'node:os';
+import { availableParallelism, totalmem } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
 // Tests run on Node's own module loader (no bundler in between), so they load code exactly as users do.
@@ -8,8 +8,8 @@ export default defineConfig({
     pool: 'forks',
     execArgv: ['--import', new URL('./src/register.ts', import.meta.url).href],
     globalSetup: ['test/global-setup.ts'],
-    // One less than the machine has would be one on two cores, while most tests wait for processes.
-    maxWorkers: Math.max(2, Math.floor(availableParallelism() / 2)),
+    // Tests wait for processes a fifth of their time, so a small machine runs one file more than it has cores. A file of Spark's may need 4 GiB.
+    maxWorkers: Math.max(1, Math.min(Math.max(3, Math.floor(availableParallelism() * 0.75)), Math.floor(totalmem() / 2 ** 32))),
     testTimeout: 60_000,
     hookTimeout: 60_000,
     experimental: { viteModuleRunner: false },
