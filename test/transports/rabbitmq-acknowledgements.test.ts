@@ -10,6 +10,7 @@ class BrokerChannel {
   readonly acked = new Set<number>();
   readonly returned = new Set<number>();
   writes = 0;
+  onWrite: () => void = () => undefined;
   #last = 0;
 
   deliver(): ConsumeMessage {
@@ -25,6 +26,7 @@ class BrokerChannel {
       this.open.delete(tag);
       this.acked.add(tag);
     }
+    this.onWrite();
   }
 
   nack({ fields: { deliveryTag } }: ConsumeMessage): void {
@@ -71,10 +73,12 @@ test('frames in a row are acknowledged as one, and a single one without being as
   for (const message of Array.from({ length: 10 }, () => broker.deliver())) acks.add(message);
   acks.flush();
   expect({ acked: broker.acked.size, writes: broker.writes }).toEqual({ acked: 10, writes: 1 });
-  acks.add(broker.deliver());
   // The timer keeps no process alive, nor this one.
   const alive = setInterval(() => undefined, 1000);
-  while (broker.open.size > 0) await new Promise((resolve) => setTimeout(resolve, 1));
+  await new Promise<void>((resolve) => {
+    broker.onWrite = resolve;
+    acks.add(broker.deliver());
+  });
   clearInterval(alive);
   expect(broker.acked.size).toBe(11);
 });

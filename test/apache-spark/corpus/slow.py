@@ -1,8 +1,9 @@
-"""One job of two tasks that take seconds each and say in its directory that they run: `slow.py DIRECTORY`."""
+"""One job of two tasks that say in its directory that they run, and end only when they run again: `slow.py DIRECTORY`."""
 import os
 import sys
-import time
+import threading
 
+from pyspark import TaskContext
 from pyspark.sql import SparkSession
 
 sc = SparkSession.builder.appName("slow").getOrCreate().sparkContext
@@ -11,7 +12,9 @@ directory = os.path.abspath(sys.argv[1])
 
 def work(x):
     open(os.path.join(directory, f"runs.{x}"), "w").close()
-    time.sleep(6)
+    # Its executor is killed while it waits.
+    if TaskContext.get().attemptNumber() == 0:
+        threading.Event().wait()
     return x
 
 
