@@ -2,7 +2,7 @@ import type { ParsedModule, SourceEditor, SourceModule } from '../loader/contrac
 import { CallEdits } from './edit-calls.ts';
 import { editClass, type Renamed } from './edit-classes.ts';
 import { editFunctions } from './edit-functions.ts';
-import type { Pointcut } from './pointcut.ts';
+import type { PartialShadow, Pointcut } from './pointcut.ts';
 import type { Report } from './report.ts';
 import { children, isClass, isIdentifier, isNode, keyName, memberName, type ClassNode, type Node } from './syntax.ts';
 import { GLOBAL, WovenText } from './woven-text.ts';
@@ -44,6 +44,7 @@ export function createEditor({ bindings, report, dryRun, edited, unreadable }: E
     },
     // Only calls and accesses are looked for inside of functions.
     readsOutline: (module) => !candidates(module).some(({ pointcut: { kinds } }) => kinds.has('call') || kinds.has('get') || kinds.has('set')),
+    readsDeclarations: (module, { names }) => candidates(module).every(({ pointcut }) => isOfMethods(pointcut) && !mayMatchAny(pointcut, module.url, names)),
     edit(module: ParsedModule): boolean {
       const text = new WovenText(module, candidates(module), report);
       editFunctions(text);
@@ -54,6 +55,18 @@ export function createEditor({ bindings, report, dryRun, edited, unreadable }: E
       return true;
     },
   };
+}
+
+/** Whether all that it can match are public methods, and what they are called decides. */
+const isOfMethods = (pointcut: Pointcut): boolean => pointcut.kinds.size === 1 && pointcut.kinds.has('execution') && !String(pointcut).includes('annotated(');
+
+/** Whether it may match a function that has one of these names, alone or in an object that has one. */
+function mayMatchAny(pointcut: Pointcut, module: string, names: ReadonlySet<string>): boolean {
+  const shadow: PartialShadow = { kind: 'execution', isStatic: false, module };
+  const called = ['default', ...names].filter((name) => pointcut.evaluate({ ...shadow, name }) !== false);
+  if (called.length === 0) return false;
+  const types = ['', ...names].filter((declaringType) => pointcut.evaluate({ ...shadow, declaringType }) !== false);
+  return types.some((declaringType) => called.some((name) => pointcut.evaluate({ ...shadow, name, declaringType }) !== false));
 }
 
 /** Whether something that is looked for is in [start, end): most subtrees hold nothing, and are passed over. */

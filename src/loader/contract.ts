@@ -5,6 +5,8 @@ export interface SourceEditor {
   wants(module: SourceModule): boolean;
   /** True: the program it is given may have empty bodies of functions, where neither `class` nor a `#` is in them. @defaultValue false */
   readsOutline?(module: SourceModule): boolean;
+  /** True: what its edits need is a class at the top level, as far as `declarations` tells of them, and nothing else in the module. @defaultValue false */
+  readsDeclarations?(module: SourceModule, declarations: Declarations): boolean;
   /** Makes its edits through `module.edit`, keeping lines; returns false when it changed nothing. */
   edit(module: ParsedModule): boolean;
   /** Told of a module that it wanted and that cannot be edited: too large, or not parsed. */
@@ -16,6 +18,17 @@ export interface SourceModule {
   readonly url: string;
   readonly format: 'module' | 'commonjs';
   readonly source: string;
+}
+
+/** What is declared at the top level of a module, as far as that is seen without a parser. */
+export interface Declarations {
+  /**
+   * The classes that are declared, as a parser gives them, but with nothing inside of their members; private members, computed names, blocks and
+   * classes in them are not among them. Behind them an empty statement where the text ends.
+   */
+  readonly program: ParsedModule['program'];
+  /** Whatever else is there has one of these names, or none, or is a default export. */
+  readonly names: ReadonlySet<string>;
 }
 
 export interface ParsedModule extends SourceModule {

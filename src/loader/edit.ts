@@ -1,6 +1,7 @@
 import { createLogger } from '../core/logger.ts';
 import { LoaderErrors } from './errors.ts';
 import type { ParsedModule, SourceEditor, SourceEdits, SourceModule } from './contract.ts';
+import { declarations } from './declarations.ts';
 import { Edits } from './edits.ts';
 import { parser } from './format.ts';
 import { outline } from './outline.ts';
@@ -42,7 +43,7 @@ export function editModule<E extends Omit<SourceEdits, 'clone'> & { clone(): E }
   }
   let parsed: Omit<ParsedModule, 'edit'> | undefined;
   try {
-    parsed = parse(module, wanting.every((editor) => editor.readsOutline?.(module) === true) ? outline(module.source) : undefined);
+    parsed = declared(wanting, module) ?? parse(module, wanting.every((editor) => editor.readsOutline?.(module) === true) ? outline(module.source) : undefined);
   } catch (error) {
     logger.warn(LoaderErrors.EDIT({ editor: 'parser', url: module.url }, error).message);
   }
@@ -71,6 +72,14 @@ function guarded(editor: SourceEditor, module: SourceModule, run: () => boolean)
     logger.warn(coded.message, { cause: error instanceof Error ? (error.stack ?? error.message) : error });
     return false;
   }
+}
+
+/** Without a parser, where all that is wanted can be seen so. */
+function declared(wanting: readonly SourceEditor[], module: SourceModule): Omit<ParsedModule, 'edit'> | undefined {
+  if (!wanting.every((editor) => editor.readsDeclarations !== undefined)) return undefined;
+  const found = declarations(module.source);
+  if (found === undefined || !wanting.every((editor) => editor.readsDeclarations!(module, found))) return undefined;
+  return { ...module, program: found.program };
 }
 
 /** `brief`: its outline, where that is enough. */

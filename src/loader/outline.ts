@@ -1,3 +1,5 @@
+import { Backwards, DIVISION, isWord, lineEnd, REGEXP, UNSURE, type Block } from './backwards.ts';
+
 /*
  * What stands inside of functions matters to nobody who looks for declarations, yet it is most of what a parser hands over. A look at the
  * text that is less than a parser's finds the bodies; wherever it is not sure of what it sees, it gives up, and all is parsed.
@@ -5,17 +7,6 @@
 
 /** What may change the meaning of a brace, or must be kept; all else is passed over by the engine's own search. */
 const NEXT = /["'`/\\(){}[\]#]|\b(?:class|extends)\b|<!--|-->/g;
-
-/** What a `/` means behind what is closed: a regular expression begins, something is divided, or only a parser knows. */
-const REGEXP = 0;
-const DIVISION = 1;
-const UNSURE = 2;
-
-const BEFORE_REGEXP = new Set(['return', 'typeof', 'case', 'do', 'else', 'in', 'instanceof', 'new', 'void', 'delete', 'throw', 'default', 'extends']);
-/** Names in one place and keywords in another, or what may end a statement without a semicolon. */
-const UNSURE_BEHIND = new Set(['yield', 'await', 'of', 'async', 'let', 'static', 'break', 'continue', 'debugger']);
-/** By their last letters: what stands in parentheses behind these is followed by a statement (behind `await`, only in `for await`). */
-const BEFORE_STATEMENT: Readonly<Record<string, string>> = { f: 'if', e: 'while', r: 'for', h: 'with', t: 'await' };
 
 /** In parentheses behind these, and before a block, is what cannot be left out; behind `constructor` it is asked for. */
 const NO_PARAMETERS = new Set(['if', 'while', 'for', 'with', 'switch', 'catch', 'await', 'import', 'constructor']);
@@ -36,8 +27,6 @@ export function outline(source: string): string | undefined {
   return text + source.slice(at);
 }
 
-type Block = readonly [from: number, to: number];
-
 /** Something that is open. */
 interface Open {
   readonly closedBy: string;
@@ -52,6 +41,7 @@ interface Open {
 /** What may be emptied, in order. */
 export class Blocks {
   readonly #source: string;
+  readonly #back: Backwards;
   readonly #blocks: Block[] = [];
   readonly #open: Open[] = [];
   #kept = 0;
@@ -59,15 +49,13 @@ export class Blocks {
   #slash = REGEXP;
   /** The last parentheses that were closed, unless something in them is to be kept. */
   #closed: Block | undefined;
-  readonly #comments: Block[] = [];
-  /** Behind the last regular expression. */
-  #regexpTo = -1;
   /** How much is open around a class whose body is still to come, and where its `extends` is. */
   #heritage = -1;
   #extendsAt = -1;
 
   constructor(source: string) {
     this.#source = source;
+    this.#back = new Backwards(source);
   }
 
   /** Undefined where a parser is needed to tell. */
@@ -87,7 +75,7 @@ export class Blocks {
   #token(c: string, at: number): number {
     switch (c) {
       case '(':
-        return this.#push(')', this.#behindParentheses(at), at, -1);
+        return this.#push(')', this.#back.behindParentheses(at), at, -1);
       case '[':
         return this.#push(']', DIVISION, at, -1);
       case '{':
@@ -141,7 +129,7 @@ export class Blocks {
       // Whose brace is it then?
       if (this.#source.slice(this.#extendsAt, at).includes('function')) return Infinity;
     }
-    const last = this.#before(at);
+    const last = this.#back.before(at);
     const isBlock = !isClass && (this.#source[last] === ')' || (this.#source[last] === '>' && this.#source[last - 1] === '='));
     if (isBlock && this.#source[last] === ')' && this.#closed !== undefined && this.#areParameters(this.#closed[0] - 1)) this.#empty(...this.#closed);
     return this.#push('}', UNSURE, at, isBlock ? at + 1 : -1);
@@ -150,11 +138,11 @@ export class Blocks {
   /** Of a function or a method with a name that is no setter, which must have its one; or of a call, which does not matter. */
   #areParameters(parenthesis: number): boolean {
     const source = this.#source;
-    const last = this.#before(parenthesis);
+    const last = this.#back.before(parenthesis);
     if (last < 0 || !isWord(source[last]!)) return false;
-    const from = this.#wordStart(last);
+    const from = this.#back.wordStart(last);
     if (NO_PARAMETERS.has(source.slice(from, last + 1))) return false;
-    const before = this.#before(from);
+    const before = this.#back.before(from);
     return source[before] !== '#' && !(source.startsWith('set', before - 2) && !isWord(source[before - 3] ?? ' '));
   }
 
@@ -165,7 +153,7 @@ export class Blocks {
       return this.#heritage === this.#open.length ? Infinity : at + 1;
     }
     // Options often have this name.
-    if (!this.#isProperty(at - 6) && this.#source[at + 1] !== ':') {
+    if (!this.#back.isProperty(at - 6) && this.#source[at + 1] !== ':') {
       this.#heritage = this.#open.length;
       this.#extendsAt = at;
     }
@@ -184,104 +172,11 @@ export class Blocks {
   }
 
   #solidus(at: number): number {
-    const source = this.#source;
-    const next = source[at + 1];
-    if (next === '/' || next === '*') {
-      const behind = next === '/' ? lineEnd(source, at) : source.indexOf('*/', at + 2) + 2;
-      if (behind < 2) return Infinity;
-      this.#comments.push([at, behind]);
-      return behind;
-    }
-    const meaning = this.#meaningOfSlash(at);
-    if (meaning !== REGEXP) return meaning === UNSURE ? Infinity : at + 1;
-    return (this.#regexpTo = regularExpressionEnd(source, at + 1));
+    const next = this.#source[at + 1];
+    if (next !== '/' && next !== '*') return this.#back.solidus(at, () => this.#slash);
+    const behind = this.#back.comment(at);
+    return behind < 0 ? Infinity : behind;
   }
-
-  #meaningOfSlash(at: number): number {
-    const source = this.#source;
-    const last = this.#before(at);
-    if (last < 0) return REGEXP;
-    const c = source[last]!;
-    if (isWord(c)) return this.#behindWord(last);
-    switch (c) {
-      case ')':
-      case ']':
-      case '}':
-        return this.#slash;
-      case '"':
-      case "'":
-      case '`':
-        return DIVISION;
-      case '/':
-        return last === this.#regexpTo - 1 ? DIVISION : REGEXP;
-      case '+':
-      case '-':
-        // Before or behind its operand?
-        return source[last - 1] === c ? UNSURE : REGEXP;
-      case '.':
-        return UNSURE;
-      default:
-        return REGEXP;
-    }
-  }
-
-  #behindWord(last: number): number {
-    const from = this.#wordStart(last);
-    const word = this.#source.slice(from, last + 1);
-    if (this.#isProperty(from)) return DIVISION;
-    if (UNSURE_BEHIND.has(word)) return UNSURE;
-    if (BEFORE_REGEXP.has(word)) return REGEXP;
-    // A label is followed by a statement.
-    const before = this.#before(from);
-    const label = before >= 0 && isWord(this.#source[before]!) ? this.#source.slice(this.#wordStart(before), before + 1) : '';
-    return label === 'break' || label === 'continue' ? UNSURE : DIVISION;
-  }
-
-  #behindParentheses(at: number): number {
-    const last = this.#before(at);
-    // Most are calls: mostly the last letter tells.
-    const word = BEFORE_STATEMENT[this.#source[last]!];
-    if (word === undefined || !this.#source.endsWith(word, last + 1)) return DIVISION;
-    const from = last + 1 - word.length;
-    if (isWord(this.#source[from - 1] ?? ' ') || this.#isProperty(from)) return DIVISION;
-    return word === 'await' ? UNSURE : REGEXP;
-  }
-
-  /** A name behind a dot or a `#`; not behind `...`. */
-  #isProperty(from: number): boolean {
-    const source = this.#source;
-    const before = this.#before(from);
-    return source[before] === '#' || (source[before] === '.' && source[before - 1] !== '.');
-  }
-
-  #wordStart(last: number): number {
-    let from = last;
-    while (from > 0 && isWord(this.#source[from - 1]!)) from--;
-    return from;
-  }
-
-  /** Offset of what is before, spaces and comments left out. */
-  #before(at: number): number {
-    const source = this.#source;
-    let last = at - 1;
-    for (let n = this.#comments.length - 1; ; n--) {
-      while (last >= 0 && isSpace(source[last]!)) last--;
-      while (n >= 0 && this.#comments[n]![1] > last + 1) n--;
-      if (n < 0 || this.#comments[n]![1] !== last + 1) return last;
-      last = this.#comments[n]![0] - 1;
-    }
-  }
-}
-
-const isSpace = (c: string): boolean => c === ' ' || c === '\n' || (c < '!' || c > '~' ? /\s/.test(c) : false);
-const isWord = (c: string): boolean => (c >= 'a' && c <= 'z') || (c <= '~' ? /[\w$]/.test(c) : !isSpace(c));
-
-function lineEnd(source: string, from: number): number {
-  for (let at = from; at < source.length; at++) {
-    const c = source[at]!;
-    if (c === '\n' || c === '\r' || c === '\u2028' || c === '\u2029') return at;
-  }
-  return source.length;
 }
 
 function textEnd(source: string, from: number, quote: string): number {
@@ -289,19 +184,6 @@ function textEnd(source: string, from: number, quote: string): number {
     const c = source[at];
     if (c === quote) return at + 1;
     if (c === '\\') at++;
-    else if (c === '\n' || c === '\r') break;
-  }
-  return Infinity;
-}
-
-function regularExpressionEnd(source: string, from: number): number {
-  let inClass = false;
-  for (let at = from; at < source.length; at++) {
-    const c = source[at];
-    if (c === '/' && !inClass) return at + 1;
-    if (c === '[') inClass = true;
-    else if (c === ']') inClass = false;
-    else if (c === '\\') at++;
     else if (c === '\n' || c === '\r') break;
   }
   return Infinity;
