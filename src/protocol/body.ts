@@ -2,7 +2,7 @@ import { BinaryReader, BinaryWriter } from './codec.ts';
 import { protocolErrors } from './errors.ts';
 
 /** What every message body begins with: a version and how many items follow; and strings that are spelled out once. */
-const BODY_VERSION = 1;
+const BODY_VERSION = 2;
 /** In its place: a body behind a signature (src/security). */
 export const SIGNED_BODY = 0xa1;
 /** Most items in one message; the dispatcher sends far fewer (BATCH_LIMITS). */
@@ -32,14 +32,25 @@ export function checkVersion(version: number, known: number): void {
   if (version !== known) throw protocolErrors.UNKNOWN_VERSION({ version, known });
 }
 
+/** Few different strings are found fastest one after the other. */
+const FEW = 8;
+
 /** Strings of one message: the first time spelled out (0, text), then by number (1 + index). */
 export class InternWriter {
-  readonly #known = new Map<string, number>();
+  readonly #few: string[] = [];
+  #more: Map<string, number> | undefined;
 
   write(out: BinaryWriter, value: string): void {
-    const index = this.#known.get(value);
-    if (index !== undefined) return out.varint(index + 1);
-    this.#known.set(value, this.#known.size);
+    const few = this.#few;
+    for (let index = 0; index < few.length; index++) if (few[index] === value) return out.varint(index + 1);
+    if (few.length < FEW) {
+      few.push(value);
+    } else {
+      const more = (this.#more ??= new Map<string, number>());
+      const index = more.get(value);
+      if (index !== undefined) return out.varint(index + 1);
+      more.set(value, FEW + more.size);
+    }
     out.u8(0);
     out.string(value);
   }
@@ -56,7 +67,7 @@ export class InternReader {
   read(reader: BinaryReader): string {
     const index = reader.varint();
     if (index === 0) {
-      const value = reader.string();
+      const value = reader.name();
       this.#known.push(value);
       return value;
     }

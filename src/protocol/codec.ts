@@ -9,11 +9,14 @@ import { protocolErrors } from './errors.ts';
  * fixed-width numbers are little-endian.
  */
 
-const SLAB_BYTES = 65_536;
+/** Half of it makes the garbage collector look at all of the heap ten times as often: what lies outside of it counts. */
+const SLAB_BYTES = 131_072;
 /** Below this many characters a loop over char codes beats the call into native code. */
 const SHORT_STRING = 48;
 /** Called so, since `value.charCodeAt` is looked up anew for each character once strings of many kinds have come by. */
 const { charCodeAt } = String.prototype;
+/** And for copies of so many bytes. */
+const SHORT_BYTES = 32;
 
 /**
  * Appends to a slab and hands out what was written as a view of it, without copying: `finish()` moves on in the slab, and
@@ -22,13 +25,15 @@ const { charCodeAt } = String.prototype;
 export class BinaryWriter {
   readonly #slabBytes: number;
   #slab: Buffer;
+  #memory: ArrayBufferLike;
   #start = 0;
   #pos = 0;
 
-  /** @param slabBytes size of the buffers it carves messages from. @defaultValue 65536 */
+  /** @param slabBytes size of the buffers it carves messages from. @defaultValue 131072 */
   constructor(slabBytes = SLAB_BYTES) {
     this.#slabBytes = slabBytes;
     this.#slab = Buffer.allocUnsafeSlow(slabBytes);
+    this.#memory = this.#slab.buffer;
   }
 
   /** Bytes of the message being written. */
@@ -43,7 +48,7 @@ export class BinaryWriter {
 
   /** Ends the message and returns it. */
   finish(): Uint8Array {
-    const bytes = new Uint8Array(this.#slab.buffer, this.#start, this.#pos - this.#start);
+    const bytes = new Uint8Array(this.#memory, this.#start, this.#pos - this.#start);
     this.#start = this.#pos;
     return bytes;
   }
@@ -70,23 +75,28 @@ export class BinaryWriter {
 
   /** @throws SP_PROTOCOL_BAD_VALUE */
   varint(value: number): void {
+    // Small enough to be inlined; most numbers are.
+    if ((value & 0x7f) === value && this.#pos < this.#slab.length) this.#slab[this.#pos++] = value;
+    else this.#varint(value);
+  }
+
+  #varint(value: number): void {
     this.#reserve(8);
-    if (value >= 0 && value < 0x80 && Number.isInteger(value)) {
-      this.#slab[this.#pos++] = value;
-      return;
-    }
-    if (!Number.isSafeInteger(value) || value < 0)
-      throw protocolErrors.BAD_VALUE({ field: 'a number', reason: `${value} is not a whole number from 0 to 2^53 - 1` });
     let rest = value;
-    while (rest > 0x7fffffff) {
-      this.#slab[this.#pos++] = (rest % 0x80) | 0x80;
-      rest = Math.floor(rest / 0x80);
+    if ((value & 0x7fff_ffff) !== value) {
+      if (!Number.isSafeInteger(value) || value < 0)
+        throw protocolErrors.BAD_VALUE({ field: 'a number', reason: `${value} is not a whole number from 0 to 2^53 - 1` });
+      while (rest > 0x7fff_ffff) {
+        this.#slab[this.#pos++] = (rest % 0x80) | 0x80;
+        rest = Math.floor(rest / 0x80);
+      }
     }
+    const slab = this.#slab;
     while (rest >= 0x80) {
-      this.#slab[this.#pos++] = (rest & 0x7f) | 0x80;
+      slab[this.#pos++] = (rest & 0x7f) | 0x80;
       rest >>>= 7;
     }
-    this.#slab[this.#pos++] = rest;
+    slab[this.#pos++] = rest;
   }
 
   string(value: string): void {
@@ -121,9 +131,16 @@ export class BinaryWriter {
 
   /** Bytes as they are. */
   raw(value: Uint8Array): void {
-    this.#reserve(value.length);
-    this.#slab.set(value, this.#pos);
-    this.#pos += value.length;
+    const { length } = value;
+    this.#reserve(length);
+    if (length > SHORT_BYTES) {
+      this.#slab.set(value, this.#pos);
+    } else {
+      const slab = this.#slab;
+      const at = this.#pos;
+      for (let i = 0; i < length; i++) slab[at + i] = value[i]!;
+    }
+    this.#pos += length;
   }
 
   #reserve(bytes: number): void {
@@ -134,62 +151,93 @@ export class BinaryWriter {
     const slab = Buffer.allocUnsafeSlow(needed <= this.#slabBytes >>> 1 ? this.#slabBytes : needed * 2);
     this.#slab.copy(slab, 0, this.#start, this.#pos);
     this.#slab = slab;
+    this.#memory = slab.buffer;
     this.#start = 0;
     this.#pos = used;
   }
 }
+
+/** Names of up to so many bytes are looked for among those read lately, by a hash of the last few of them. */
+const KEPT_NAME_BYTES = 20;
+const KEPT_NAMES = 512;
+const HASHED_BYTES = 8;
+/** Names come again with nearly every frame, and comparing costs less than making a string. ASCII only: as long in characters as in bytes. */
+const keptNames = Array.from<string>({ length: KEPT_NAMES }).fill('');
+
+const eight = new Uint8Array(8);
+const eightView = new DataView(eight.buffer);
 
 /**
  * Reads what BinaryWriter wrote, out of bytes that nobody vouches for: every read is checked against the end, and nothing
  * is allocated on the word of a length field.
  */
 export class BinaryReader {
-  readonly #buffer: Buffer;
-  #pos = 0;
+  readonly #bytes: Uint8Array;
+  readonly #from: number;
+  readonly #end: number;
+  #pos: number;
+  /** The same bytes, made when text is read. */
+  #text: Buffer | undefined;
+  /** What they lie in, asked for when a view is made. */
+  #memory: ArrayBufferLike | undefined;
 
-  constructor(bytes: Uint8Array) {
-    this.#buffer = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.byteLength);
+  /** @param from where it begins in them. @defaultValue 0 */
+  constructor(bytes: Uint8Array, from = 0) {
+    this.#bytes = bytes;
+    this.#from = from;
+    this.#end = bytes.length;
+    this.#pos = from;
   }
 
   /** Bytes read. */
   get offset(): number {
-    return this.#pos;
+    return this.#pos - this.#from;
   }
 
   /** Bytes not yet read. */
   get remaining(): number {
-    return this.#buffer.length - this.#pos;
+    return this.#end - this.#pos;
   }
 
   u8(): number {
-    if (this.#pos >= this.#buffer.length) throw this.#truncated('a byte', 1);
-    return this.#buffer[this.#pos++] as number;
+    if (this.#pos >= this.#end) throw this.#truncated('a byte', 1);
+    return this.#bytes[this.#pos++] as number;
   }
 
   u32(): number {
-    if (this.remaining < 4) throw this.#truncated('a u32', 4);
-    const value = this.#buffer.readUInt32LE(this.#pos);
-    this.#pos += 4;
-    return value;
+    const pos = this.#pos;
+    if (this.#end - pos < 4) throw this.#truncated('a u32', 4);
+    const bytes = this.#bytes;
+    this.#pos = pos + 4;
+    return (bytes[pos]! | (bytes[pos + 1]! << 8) | (bytes[pos + 2]! << 16)) + bytes[pos + 3]! * 0x1000000;
   }
 
   f64(): number {
-    if (this.remaining < 8) throw this.#truncated('a double', 8);
-    const value = this.#buffer.readDoubleLE(this.#pos);
+    if (this.#end - this.#pos < 8) throw this.#truncated('a double', 8);
+    for (let i = 0; i < 8; i++) eight[i] = this.#bytes[this.#pos + i]!;
     this.#pos += 8;
-    return value;
+    return eightView.getFloat64(0, true);
   }
 
   varint(): number {
-    const buffer = this.#buffer;
-    if (this.#pos >= buffer.length) throw this.#truncated('a number', 1);
-    let byte = buffer[this.#pos++] as number;
-    if (byte < 0x80) return byte;
-    let value = byte & 0x7f;
-    let scale = 0x80;
-    for (let i = 1; i < 8; i++) {
-      if (this.#pos >= buffer.length) throw this.#truncated('a number', 1);
-      byte = buffer[this.#pos++] as number;
+    const pos = this.#pos;
+    if (pos < this.#end) {
+      const byte = this.#bytes[pos] as number;
+      if (byte < 0x80) {
+        this.#pos = pos + 1;
+        return byte;
+      }
+    }
+    return this.#varint();
+  }
+
+  #varint(): number {
+    const bytes = this.#bytes;
+    let value = 0;
+    let scale = 1;
+    for (let i = 0; i < 8; i++) {
+      if (this.#pos >= this.#end) throw this.#truncated('a number', 1);
+      const byte = bytes[this.#pos++] as number;
       value += (byte & 0x7f) * scale;
       if (byte < 0x80) {
         if (value > Number.MAX_SAFE_INTEGER) break;
@@ -209,13 +257,42 @@ export class BinaryReader {
   }
 
   string(): string {
+    return this.#decode(this.varint());
+  }
+
+  /** A string of which few different ones are expected. */
+  name(): string {
     const length = this.varint();
+    const start = this.#pos;
+    const end = start + length;
+    if (length === 0 || length > KEPT_NAME_BYTES || end > this.#end) return this.#decode(length);
+    const bytes = this.#bytes;
+    let hash = length;
+    for (let i = length > HASHED_BYTES ? end - HASHED_BYTES : start; i < end; i++) hash = (Math.imul(hash, 31) + bytes[i]!) | 0;
+    const slot = (hash ^ (hash >>> 15)) & (KEPT_NAMES - 1);
+    const kept = keptNames[slot]!;
+    if (kept.length === length) {
+      let i = 0;
+      while (i < length && bytes[start + i]! < 0x80 && charCodeAt.call(kept, i) === bytes[start + i]) i++;
+      if (i === length) {
+        this.#pos = end;
+        return kept;
+      }
+    }
+    const name = this.#decode(length);
+    if (name.length === length) keptNames[slot] = name;
+    return name;
+  }
+
+  #decode(length: number): string {
     if (length === 0) return '';
     const start = this.#pos;
     const end = start + length;
-    if (end > this.#buffer.length) throw this.#truncated('a string', length);
+    if (end > this.#end) throw this.#truncated('a string', length);
     this.#pos = end;
-    return this.#buffer.toString('utf8', start, end);
+    const bytes = this.#bytes;
+    this.#text ??= Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.byteLength);
+    return this.#text.toString('utf8', start, end);
   }
 
   /** Bytes after their length, as a view of the message (no copy). */
@@ -227,7 +304,8 @@ export class BinaryReader {
   raw(length: number): Uint8Array {
     if (length === 0) return EMPTY_BYTES;
     if (length > this.remaining) throw this.#truncated('bytes', length);
-    const view = new Uint8Array(this.#buffer.buffer, this.#buffer.byteOffset + this.#pos, length);
+    this.#memory ??= this.#bytes.buffer;
+    const view = new Uint8Array(this.#memory, this.#bytes.byteOffset + this.#pos, length);
     this.#pos += length;
     return view;
   }
@@ -320,7 +398,9 @@ export function readEnvelope(reader: BinaryReader): Envelope {
   const flags = reader.u8();
   if (flags !== 0) throw protocolErrors.MALFORMED({ reason: `unknown envelope flags ${flags}` });
   const bodyLength = reader.u32();
-  const id = readName(reader);
+  const before = reader.remaining;
+  const id = reader.string();
+  checkName(before, reader);
   const type = readName(reader);
   const sender = readName(reader);
   const replyTo = readName(reader);
@@ -331,7 +411,11 @@ export function readEnvelope(reader: BinaryReader): Envelope {
 
 function readName(reader: BinaryReader): string {
   const before = reader.remaining;
-  const value = reader.string();
-  if (before - reader.remaining > 3 * MAX_NAME + 2) throw protocolErrors.MALFORMED({ reason: `an envelope name is longer than ${3 * MAX_NAME} bytes` });
+  const value = reader.name();
+  checkName(before, reader);
   return value;
+}
+
+function checkName(before: number, reader: BinaryReader): void {
+  if (before - reader.remaining > 3 * MAX_NAME + 2) throw protocolErrors.MALFORMED({ reason: `an envelope name is longer than ${3 * MAX_NAME} bytes` });
 }

@@ -61,6 +61,34 @@ describe('the binary writer and reader', () => {
     messages.forEach((bytes, i) => expect(new BinaryReader(bytes).string()).toBe(`message ${i}`));
   });
 
+  it('reads names that came before as themselves, and takes none for another', () => {
+    // The bytes of one are the characters of the other.
+    const names = ['é', 'Ã©', 'ab', 'ba', 'x'.repeat(20), 'x'.repeat(21), '', 'worker-1', 'worker-2', '\u0080\u0080'];
+    for (let round = 0; round < 3; round++) {
+      for (const name of names) {
+        const writer = new BinaryWriter(64);
+        writer.string(name);
+        expect(new BinaryReader(writer.finish()).name()).toBe(name);
+      }
+    }
+    fc.assert(
+      fc.property(fc.array(fc.uint8Array({ maxLength: 6 }), { maxLength: 40 }), (all) => {
+        for (const bytes of all) {
+          const sent = Uint8Array.of(bytes.length, ...bytes);
+          expect(new BinaryReader(sent).name()).toBe(Buffer.from(bytes).toString('utf8'));
+        }
+      }),
+      { numRuns: 300 },
+    );
+    expect(() => new BinaryReader(Uint8Array.of(5, 65)).name()).toThrow(code('SP_PROTOCOL_TRUNCATED'));
+  });
+
+  it('begins where it is told to', () => {
+    const reader = new BinaryReader(Uint8Array.of(9, 9, 7, 2, 65, 66, 1), 2);
+    expect([reader.offset, reader.remaining, reader.u8(), reader.string(), reader.offset, [...reader.raw(1)]]).toEqual([0, 5, 7, 'AB', 4, [1]]);
+    reader.end();
+  });
+
   it('forget a message that was given up', () => {
     const writer = new BinaryWriter();
     writer.string('given up');

@@ -130,14 +130,30 @@ describe('message bodies', () => {
   });
 
   it('refuse bodies of another version and wild references', () => {
-    const body = encodeTasks([task()]);
+    const body = encodeTasks([task({ name: '' })]);
     expect(() => decodeTasks(Uint8Array.from(body, (byte, i) => (i === 0 ? 9 : byte)))).toThrow(code('SP_PROTOCOL_UNKNOWN_VERSION'));
     // A first task that is "as the one before".
-    expect(() => decodeTasks(Uint8Array.from(body, (byte, i) => (i === 2 ? 1 : byte)))).toThrow(code('SP_PROTOCOL_MALFORMED'));
+    expect(() => decodeTasks(Uint8Array.from(body, (byte, i) => (i === 3 ? 1 : byte)))).toThrow(/task 0 has flags 1/);
     // A string by a number nobody gave.
     const wild = new BinaryWriter();
-    for (const byte of [1, 1, 0, 7, 1, 0, 3, 0, 42]) wild.u8(byte);
-    expect(() => decodeTasks(wild.finish())).toThrow(code('SP_PROTOCOL_MALFORMED'));
+    for (const byte of [2, 1, 0, 0, 7, 1, 0, 3, 0, 42]) wild.u8(byte);
+    expect(() => decodeTasks(wild.finish())).toThrow(/string 42 of 0/);
+  });
+
+  it('carry names of any text, each its own', () => {
+    // Halves of a pair that meet in one piece of text, text of several bytes a character, none at all.
+    const names = ['\ud83d', '\ude00', 'ünïcödé', '', '\u{1f600}', 'task 3.0 in stage 1.0 (TID 7)', 'x'.repeat(500)];
+    const decoded = decodeTasks(encodeTasks(names.map((name) => task({ name }))));
+    expect(decoded.map((each) => each.task.name)).toEqual(names);
+  });
+
+  it('refuse names that are not those of their tasks', () => {
+    const body = encodeTasks([task({ name: 'n'.repeat(119) })]);
+    const lengthAt = body.indexOf(119, 3 + 119);
+    for (const length of [118, 120]) {
+      const changed = Uint8Array.from(body, (byte, i) => (i === lengthAt ? length : byte));
+      expect(() => decodeTasks(changed)).toThrow(code('SP_PROTOCOL_MALFORMED'));
+    }
   });
 
   it('refuse durations that are none', () => {
@@ -146,7 +162,7 @@ describe('message bodies', () => {
 
   it('allocate nothing on the word of a count', () => {
     const huge = new BinaryWriter();
-    huge.u8(1);
+    huge.u8(2);
     huge.varint(Number.MAX_SAFE_INTEGER);
     const bytes = huge.finish();
     for (const decode of [decodeTasks, decodeStatus, decodeBlobMissing, decodeCancel, decodeBlob, decodeDrain]) {

@@ -1,5 +1,5 @@
 import { envelopeFactory } from '../../../src/protocol/batch.ts';
-import { decodeStatus, decodeTasks, encodeStatus, encodeTasks } from '../../../src/protocol/messages.ts';
+import { decodeStatus, decodeTasks, encodeStatus, encodeTasks, type LeasedTask } from '../../../src/protocol/messages.ts';
 import { parseKeyRing } from '../../../src/security/key-ring.ts';
 import { secureTransport } from '../../../src/security/secure-transport.ts';
 import type { Transport } from '../../../src/transports/contract.ts';
@@ -24,6 +24,7 @@ export const transport: System = {
     const envelope = envelopeFactory('driver-1');
     const payload = new Uint8Array(PAYLOAD_BYTES);
     const commons = ['a'.repeat(64)];
+    const nowhere: string[] = [];
     let taskId = 0;
     await own.consume('driver', { prefetch: PREFETCH }, (delivery) => {
       const { length } = decodeStatus(delivery.envelope.body);
@@ -33,24 +34,28 @@ export const transport: System = {
     await (spec.address.startsWith('memory:') ? transport.worker(spec) : startWorker({ ...spec, address }));
     return {
       submit(count) {
-        const tasks = Array.from({ length: count }, (_, index) => ({
-          application: 'app-1',
-          epoch: 1,
-          task: {
-            taskId: taskId++,
-            attemptNumber: 0,
-            executorId: 'external',
-            name: `task ${index}.0 in stage 1.0 (TID ${taskId})`,
-            index,
-            stageId: 1,
-            stageAttemptNumber: 0,
-            kind: 'js',
-            commons,
-            payload,
-            preferredLocations: [],
-            timeoutMs: 0,
-          },
-        }));
+        const tasks: LeasedTask[] = [];
+        for (let index = 0; index < count; index++) {
+          const id = taskId++;
+          tasks.push({
+            application: 'app-1',
+            epoch: 1,
+            task: {
+              taskId: id,
+              attemptNumber: 0,
+              executorId: 'external',
+              name: `task ${index}.0 in stage 1.0 (TID ${id})`,
+              index,
+              stageId: 1,
+              stageAttemptNumber: 0,
+              kind: 'js',
+              commons,
+              payload,
+              preferredLocations: nowhere,
+              timeoutMs: 0,
+            },
+          });
+        }
         void own.send('worker', envelope('tasks', encodeTasks(tasks)));
       },
       close: () => own.close(),
