@@ -6,10 +6,17 @@ import { isTlsError, tlsConnectOptions } from '../tls.ts';
 import type { BrokerAddress, BrokerClientSettings } from '../settings.ts';
 import { PartsCommand } from './parts-command.ts';
 import { BROKER_SCRIPT } from './script.ts';
+import { sendAddition, type Addition } from './transaction.ts';
 
 const SCRIPT_SHA = createHash('sha1').update(BROKER_SCRIPT).digest('hex');
 
 export type ScriptArgument = string | number | Uint8Array;
+
+/** A connection as the server knows it. The address tells it from one of the same number after the server was started again. */
+export interface ConnectionIdentity {
+  readonly id: string;
+  readonly address: string;
+}
 
 /**
  * One connection to Redis, used once: when it ends another is made. ioredis connects, frames and parses; that it would connect
@@ -26,6 +33,8 @@ export class RedisConnection implements Session {
   #ended: Error | undefined;
   /** Which data of the broker this connection knows. */
   incarnation = '';
+  /** Undefined where connections may not be killed (an old server, a user without the permission). */
+  identity: ConnectionIdentity | undefined;
 
   constructor(redis: Redis, prefix: string, idleMs: number) {
     this.#redis = redis;
@@ -54,6 +63,37 @@ export class RedisConnection implements Session {
         },
       );
     });
+  }
+
+  /** Adds frames to a stream by plain commands. @throws SP_TRANSPORT_LOST and replies that are errors */
+  add(addition: Addition): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (this.#ended !== undefined) return reject(this.#ended);
+      this.#pending.add(reject);
+      sendAddition(this.#redis, addition, (error) => {
+        this.#pending.delete(reject);
+        if (error === undefined) resolve();
+        else reject(error);
+      });
+    });
+  }
+
+  /** Finds out who it is. */
+  async identify(): Promise<void> {
+    try {
+      const [, id, address] = /^id=(\d+) addr=(\S+)/.exec(String(await this.command('client', 'info'))) ?? [];
+      if (id === undefined || address === undefined) return;
+      // These do nothing: may they?
+      await Promise.all([this.command('client', 'kill', 'id', id, 'addr', '0.0.0.0:0'), this.command('multi'), this.command('exec')]);
+      this.identity = { id, address };
+    } catch (error) {
+      if (isLost(error)) throw error;
+    }
+  }
+
+  /** What another connection has written and the server has not read is never read once this has been answered. */
+  async kill({ id, address }: ConnectionIdentity): Promise<void> {
+    await this.command('client', 'kill', 'id', id, 'addr', address);
   }
 
   async subscribe(channel: string): Promise<void> {
@@ -148,7 +188,7 @@ export async function connectRedis(address: BrokerAddress, settings: BrokerClien
     // Only its user decides whether the transport keeps the process alive.
     redis.stream.unref();
     if (last !== undefined) throw last;
-    await connection.command('script', 'load', BROKER_SCRIPT);
+    await Promise.all([connection.command('script', 'load', BROKER_SCRIPT), connection.identify()]);
   } catch (error) {
     redis.disconnect();
     throw redisError(last ?? (error as Error), shown);

@@ -10,7 +10,7 @@ const logger = createLogger('redis');
 /** What a consumer needs of the transport. */
 export interface ConsumerHost {
   readonly maxFrameBytes: number;
-  /** The consumer has acknowledgements to write. */
+  /** The consumer has acknowledgements to write, or what it took by itself. */
   dirty(consumer: RedisConsumer): void;
   nack(consumer: RedisConsumer, tag: string): void;
   /** The body of a large frame. Rejects when the connection is lost or the body is gone. */
@@ -52,6 +52,12 @@ export class RedisConsumer {
   cancelled = false;
   /** What arrives now is not handed on: it goes to others with the goodbye of this client. */
   closed = false;
+  /** What it reads by itself with. */
+  reader: { wake(): void } | undefined;
+  /** Frames it took by itself, and their bytes, that the script was not told of. */
+  readonly taken = { frames: 0, bytes: 0 };
+  /** Frames it gave back that come to it again, since there is no other. */
+  #returning = 0;
   readonly #host: ConsumerHost;
   readonly #handle: (delivery: Delivery) => void;
   /** Tags given to the handler, or about to be. */
@@ -79,7 +85,25 @@ export class RedisConsumer {
     this.generation++;
     this.#again.clear();
     this.nacked.clear();
+    this.taken.frames = this.taken.bytes = 0;
+    this.#returning = 0;
     return [...this.#held, ...this.acked];
+  }
+
+  /** Frames it may be given. */
+  get credit(): number {
+    return this.prefetch - this.#held.size - this.#returning;
+  }
+
+  /** It is about to ask whether it may read by itself. */
+  asking(): void {
+    this.#returning = 0;
+  }
+
+  took(frames: number, bytes: number): void {
+    this.taken.frames += frames;
+    this.taken.bytes += bytes;
+    this.#host.dirty(this);
   }
 
   get idle(): boolean {
@@ -99,6 +123,7 @@ export class RedisConsumer {
   /** A frame for it, or the head of one (its body beside the queue). */
   receive({ generation, redelivered, tag, envelope, body, length }: ParcelFrame): void {
     if (this.closed || generation !== this.generation) return;
+    if (redelivered && this.#returning > 0) this.#returning--;
     if (this.#held.has(tag) || this.acked.has(tag)) return void this.#again.add(tag);
     this.#held.add(tag);
     if (this.cancelled) return this.answer(tag, 'nack');
@@ -116,9 +141,13 @@ export class RedisConsumer {
 
   answer(tag: string, how: 'ack' | 'nack'): void {
     if (!this.#held.delete(tag)) return;
-    if (how === 'nack') return this.#host.nack(this, tag);
+    if (how === 'nack') {
+      this.#returning++;
+      return this.#host.nack(this, tag);
+    }
     this.acked.add(tag);
     this.#host.dirty(this);
+    this.reader?.wake();
   }
 
   async #fetch(head: Envelope, tag: string, length: number): Promise<Envelope> {

@@ -3,37 +3,35 @@ import { newId } from '../../core/ids.ts';
 import { createLogger } from '../../core/logger.ts';
 import { decodeEnvelope, encodeEnvelope, envelopeBytes } from '../../protocol/codec.ts';
 import type { Envelope } from '../../protocol/envelope.ts';
-import { EMPTY_BYTES } from '../../protocol/task.ts';
 import { checkName } from '../broker.ts';
 import type { ConsumeOptions, Delivery, Subscription, Transport, TransportFactory } from '../contract.ts';
 import { transportErrors } from '../errors.ts';
 import { createKeepAlive } from '../keep-alive.ts';
 import { DEFAULT_PREFETCH, guarded } from '../local.ts';
-import { Outbox, type Batch, type BatchResult, type Outgoing } from '../outbox.ts';
+import { Outbox } from '../outbox.ts';
 import { Reconnector, type ConnectionListener } from '../reconnector.ts';
 import { brokerAddress, brokerClientSettings, type BrokerAddress, type BrokerClientOptions, type BrokerClientSettings } from '../settings.ts';
 import { Topics } from '../topics.ts';
-import { connectRedis, isLost, isStale, redisError, type RedisConnection, type ScriptArgument } from './connection.ts';
+import { Acknowledgements } from './acknowledgements.ts';
+import { connectRedis, isLost, isStale, redisError, type RedisConnection } from './connection.ts';
 import { RedisConsumer, type ConsumerHost } from './consumers.ts';
 import { LargeBodies } from './large.ts';
-import { ParcelReader, pushFrame } from './parcels.ts';
+import { ParcelReader } from './parcels.ts';
+import { Pushes, REFRESHES_PER_TTL } from './pushes.ts';
+import { Readers } from './readers.ts';
 
 const logger = createLogger('redis');
-/** A script call a batch: while so many are under way, the next one fills. */
-const MAX_CALLS = 8;
+/** A call a queue, while the next batch fills: what is behind one that is refused must not be taken. */
+const MAX_CALLS = 1;
 /** What Redis is given while the rest is still being made; a call costs as much as a frame or two. */
 const PROMPT_FRAMES = 8;
-const BATCH_BYTES = 131_072;
-/** Acknowledgements in one call. */
-const MAX_ACKS = 1000;
-/** They are written when they are as many, or half of what the consumer may have in hand, or after as many milliseconds. */
-const ACKS_TOGETHER = 16;
-const ACK_DELAY_MS = 4;
+const BATCH_BYTES = 524_288;
 /** A goodbye may take this long. */
 const GOODBYE_MS = 2000;
 const GOODBYES = 3;
-/** How often the time to live of keys in use is set again; it is an hour, unless told otherwise. */
-const REFRESHES_PER_TTL = 4;
+/** How often, and how many times, a consumer asks for a queue that another reads by itself. */
+const ATTACH_AGAIN_MS = 10;
+const ATTACHES = 100;
 
 /**
  * Queues and topics in Redis; see script.ts for what is kept there.
@@ -52,23 +50,21 @@ class RedisTransport implements Transport {
   readonly #outbox: Outbox;
   readonly #topics: Topics;
   readonly #consumers = new Map<number, RedisConsumer>();
-  readonly #dirty = new Set<RedisConsumer>();
   readonly #host: ConsumerHost;
   /** Operations that wait for a connection: (re)done on the next one. */
   readonly #waiting = new Set<{ run: (connection: RedisConnection) => void; reject: (error: Error) => void }>();
   #nextNumber = 1;
   #incarnation = '';
-  #flushScheduled = false;
-  #lateFlush: Timer | undefined;
-  /** Queues whose keys got their time to live from here lately. */
-  readonly #touched = new Set<string>();
-  #touchedAt = 0;
+  /** The latest connection, established or not. */
+  #latest: RedisConnection | undefined;
   #beat: Timer | undefined;
   #silentBeats = 0;
   #connectedAt = 0;
   #refreshedAt = 0;
-  #full = false;
   readonly #large: LargeBodies;
+  readonly #pushes: Pushes;
+  readonly #readers: Readers;
+  readonly #acknowledgements: Acknowledgements;
   #closing: Promise<void> | undefined;
 
   constructor(address: BrokerAddress, settings: BrokerClientSettings) {
@@ -77,7 +73,7 @@ class RedisTransport implements Transport {
     this.#settings = settings;
     this.#prefix = `spark-proxy:${address.cluster}:`;
     this.#outbox = new Outbox({
-      push: (batch) => this.#push(batch),
+      push: (batch) => this.#pushes.push(batch),
       inlineBytes: settings.inlineBytes,
       stallMs: settings.connectTimeoutMs,
       maxCalls: MAX_CALLS,
@@ -98,7 +94,10 @@ class RedisTransport implements Transport {
       attempt: (lost) => connectRedis(address, settings, lost),
       connected: (connection) => this.#connected(connection),
       ready: (connection) => this.#ready(connection),
-      disconnected: () => this.#outbox.shut(),
+      disconnected: () => {
+        this.#readers.endAll();
+        this.#outbox.shut();
+      },
       givenUp: (error) => {
         this.#outbox.failAll(error);
         for (const { reject } of this.#waiting) reject(error);
@@ -110,9 +109,37 @@ class RedisTransport implements Transport {
       url: this.url,
       mayRetry: () => !this.#reconnector.closed && this.#reconnector.session !== undefined,
     });
+    const session = (): RedisConnection | undefined => this.#reconnector.session;
+    this.#pushes = new Pushes({
+      url: this.url,
+      client: this.#client,
+      prefix: this.#prefix,
+      settings,
+      large: this.#large,
+      session,
+      disconnectedError: () => this.#reconnector.disconnectedError(),
+      drop: (connection, reason) => this.#drop(connection, reason),
+      tell: (state, reason) => this.#reconnector.tell(state, reason),
+    });
+    this.#readers = new Readers({
+      client: this.#client,
+      prefix: this.#prefix,
+      settings,
+      connect: (lost) => connectRedis(address, settings, lost),
+      session,
+      attach: (connection, consumer) => this.#attach(connection, consumer),
+      guard: (connection, call) => this.#guard(connection, call),
+    });
+    this.#acknowledgements = new Acknowledgements({
+      client: this.#client,
+      clock: settings.clock,
+      session,
+      guard: (connection, call) => this.#guard(connection, call),
+      done: (consumer) => this.#consumers.delete(consumer.number),
+    });
     this.#host = {
       maxFrameBytes: settings.maxFrameBytes,
-      dirty: (consumer) => this.#markDirty(consumer),
+      dirty: (consumer) => this.#acknowledgements.mark(consumer),
       nack: (consumer, tag) => this.#nack(consumer, tag),
       fetch: (queue, tag, bytes) => this.#large.fetch(`${this.#prefix}l:${queue}:${tag}`, bytes),
     };
@@ -140,6 +167,7 @@ class RedisTransport implements Transport {
       this.#consumers.set(consumer.number, consumer);
       return this.#attach(connection, consumer);
     });
+    this.#readers.offer(consumer);
     return { cancel: () => this.#keepAlive.during(() => this.#cancel(consumer)) };
   }
 
@@ -175,7 +203,7 @@ class RedisTransport implements Transport {
   close(): Promise<void> {
     this.#closing ??= this.#keepAlive.during(async () => {
       this.#beat?.cancel();
-      this.#lateFlush?.cancel();
+      this.#acknowledgements.close();
       for (const consumer of this.#consumers.values()) consumer.closed = true;
       this.#large.close();
       let said = false;
@@ -189,8 +217,10 @@ class RedisTransport implements Transport {
 
   async #sayGoodbye(connection: RedisConnection): Promise<boolean> {
     try {
+      this.#readers.endAll();
       const bye = async (): Promise<void> => {
-        await Promise.all([...this.#consumers.values()].map((consumer) => this.#writeAcks(connection, consumer)));
+        const killed = this.#readers.killFormer(connection);
+        await Promise.all([killed, ...[...this.#consumers.values()].map((consumer) => this.#acknowledgements.write(connection, consumer))]);
         await connection.script('bye', this.#client, ...this.#large.uploads);
       };
       await this.#within(bye());
@@ -209,6 +239,7 @@ class RedisTransport implements Transport {
       try {
         const connection = await connectRedis(this.#address, settings, () => undefined);
         try {
+          this.#readers.forget(this.#latest?.identity);
           await this.#within(this.#claim(connection));
           said = await this.#sayGoodbye(connection);
         } finally {
@@ -223,6 +254,7 @@ class RedisTransport implements Transport {
   /** Only who reads a queue may acknowledge what came from it. */
   async #claim(connection: RedisConnection): Promise<void> {
     connection.incarnation = this.#incarnation;
+    await this.#readers.killFormer(connection);
     await connection.script('open', this.#client, this.#settings.consumerTtlMs);
     const owing = [...this.#consumers.values()].filter(({ acked }) => acked.size > 0);
     await Promise.all(owing.map((consumer) => this.#attach(connection, consumer)));
@@ -260,7 +292,13 @@ class RedisTransport implements Transport {
 
   async #connected(connection: RedisConnection): Promise<void> {
     const { consumerTtlMs, clock } = this.#settings;
-    const parcels = new ParcelReader((frame) => this.#consumers.get(frame.consumer)?.receive(frame));
+    this.#readers.forget(this.#latest?.identity);
+    this.#latest = connection;
+    await this.#readers.killFormer(connection);
+    const parcels = new ParcelReader(
+      (frame) => this.#consumers.get(frame.consumer)?.receive(frame),
+      (number) => this.#stepBack(number),
+    );
     connection.onMessage((channel, message) => this.#onMessage(channel, message, parcels));
     await Promise.all([connection.subscribe(`${this.#prefix}in:${this.#client}`), connection.subscribe(`${this.#prefix}room`)]);
     connection.incarnation = newId('incarnation');
@@ -271,9 +309,8 @@ class RedisTransport implements Transport {
     if (known !== '' && known !== incarnation) this.#reconnector.tell('disconnected', transportErrors.DATA_LOST({ url: this.url }));
     await Promise.all(this.#topics.names.map((topic) => connection.subscribe(this.#topicChannel(topic))));
     this.#silentBeats = 0;
-    this.#full = false;
-    this.#touched.clear();
-    this.#connectedAt = this.#refreshedAt = this.#touchedAt = clock.now();
+    this.#pushes.begin();
+    this.#connectedAt = this.#refreshedAt = clock.now();
     await Promise.all([...this.#consumers.values()].map((consumer) => this.#attach(connection, consumer)));
   }
 
@@ -281,15 +318,27 @@ class RedisTransport implements Transport {
     for (const { run } of [...this.#waiting]) run(connection);
     this.#outbox.open();
     for (const consumer of this.#consumers.values()) {
-      this.#markDirty(consumer);
+      this.#acknowledgements.mark(consumer);
       for (const tag of consumer.nacked) this.#nack(consumer, tag);
+      this.#readers.offer(consumer);
     }
   }
 
   async #attach(connection: RedisConnection, consumer: RedisConsumer): Promise<void> {
-    const tags = consumer.attaching();
-    const { queue, number, generation, prefetch, cancelled, closed } = consumer;
-    consumer.disown((await connection.script('attach', queue, this.#client, number, generation, cancelled || closed ? 0 : prefetch, ...tags)) as Buffer[]);
+    for (let tries = 1; ; tries++) {
+      const tags = consumer.attaching();
+      const { queue, number, generation, prefetch, cancelled, closed } = consumer;
+      const force = tries >= ATTACHES ? 1 : 0;
+      const lost = await connection.script('attach', queue, this.#client, number, generation, cancelled || closed ? 0 : prefetch, force, ...tags);
+      if (Array.isArray(lost)) return consumer.disown(lost as Buffer[]);
+      // Its only consumer so far reads by itself, and was asked to stop.
+      await new Promise<void>((resolve) => this.#settings.clock.after(ATTACH_AGAIN_MS, resolve, { background: true }));
+    }
+  }
+
+  #stepBack(number: number): void {
+    const consumer = this.#consumers.get(number);
+    if (consumer !== undefined) this.#readers.stepBack(consumer);
   }
 
   async #cancel(consumer: RedisConsumer): Promise<void> {
@@ -297,6 +346,7 @@ class RedisTransport implements Transport {
     consumer.cancelled = true;
     const connection = this.#reconnector.session;
     try {
+      this.#readers.stepBack(consumer);
       await connection?.script('cancel', consumer.queue, `${this.#client}.${consumer.number}`);
     } catch (error) {
       logger.debug('a consumer is cancelled with its connection', { error: (error as Error).message });
@@ -308,72 +358,16 @@ class RedisTransport implements Transport {
     const name = channel.slice(this.#prefix.length);
     if (name.startsWith('in:')) return parcels.read(message);
     if (name.startsWith('t:')) return this.#topics.publish(name.slice(2), () => decodeEnvelope(message, this.#settings.maxFrameBytes + 16_384));
-    const queue = message.toString('utf8', 1);
-    if (message[0] === 0x2d) this.#outbox.dropped(queue);
-    else this.#outbox.room(queue);
+    const [what, queue] = [message.toString('latin1', 0, 1), message.toString('utf8', 1)];
+    if (what === '-') this.#outbox.dropped(queue);
+    if (what === '+') this.#outbox.room(queue);
+    else this.#undirect(queue);
   }
 
-  async #push(batch: Batch): Promise<BatchResult> {
+  /** What was added by plain commands since its reader stopped is given out. */
+  #undirect(queue: string): void {
     const connection = this.#reconnector.session;
-    if (connection === undefined) throw this.#reconnector.disconnectedError();
-    const { inlineBytes, maxQueueFrames, maxQueueBytes } = this.#settings;
-    const { queue, base, first, frames } = batch;
-    let upload = '';
-    try {
-      const args: ScriptArgument[] = [queue, this.#client, base, first, maxQueueFrames, maxQueueBytes, this.#touch(queue) ? 1 : 0];
-      const { envelope } = frames[0] as Outgoing;
-      const { body } = envelope;
-      if (body.length > inlineBytes) {
-        // It travels alone.
-        upload = `${this.#prefix}up:${this.#client}:${first}`;
-        await this.#large.upload(upload, body);
-        args.push(body.length, upload, encodeEnvelope({ ...envelope, body: EMPTY_BYTES }), '');
-      } else {
-        args.push(0, '');
-        for (const frame of frames) pushFrame(args, frame.envelope);
-      }
-      const [accepted, full] = (await connection.script('push', ...args)) as [number, number];
-      this.#restored();
-      if (upload !== '' && accepted === 1) this.#large.uploads.delete(upload);
-      return { accepted, full: full === 1 };
-    } catch (error) {
-      return this.#pushFailed(connection, error as Error);
-    }
-  }
-
-  /** The time to live of the keys of a queue is due to be set again. */
-  #touch(queue: string): boolean {
-    const now = this.#settings.clock.now();
-    if (now - this.#touchedAt > this.#settings.idleQueueMs / REFRESHES_PER_TTL) {
-      this.#touched.clear();
-      this.#touchedAt = now;
-    }
-    if (this.#touched.has(queue)) return false;
-    this.#touched.add(queue);
-    return true;
-  }
-
-  #pushFailed(connection: RedisConnection, error: Error): BatchResult {
-    if (isLost(error)) throw error;
-    const told = redisError(error, this.url);
-    if ((told as { code?: string }).code === 'SP_TRANSPORT_BROKER_FULL') {
-      if (!this.#full) this.#reconnector.tell('disconnected', told);
-      this.#full = true;
-      return { accepted: 0, stalled: told };
-    }
-    if (error.message.startsWith('SPUPLOAD')) return { accepted: 0, stalled: told };
-    // Flushed, a script that is not there any more, and the like: begin anew on a connection of its own.
-    if (/^(SPFLUSHED|SPEXPIRED|NOSCRIPT|LOADING|UNKILLABLE|BUSY)/.test(error.message)) {
-      this.#drop(connection, error);
-      throw error;
-    }
-    return { accepted: 0, refused: told };
-  }
-
-  #restored(): void {
-    if (!this.#full) return;
-    this.#full = false;
-    this.#reconnector.tell('connected');
+    if (this.#pushes.undirect(queue) && connection !== undefined) this.#guard(connection, connection.script('pump', queue));
   }
 
   #nack(consumer: RedisConsumer, tag: string): void {
@@ -382,49 +376,6 @@ class RedisTransport implements Transport {
     if (connection === undefined) return void consumer.nacked.add(tag);
     consumer.nacked.delete(tag);
     this.#guard(connection, connection.script('nack', consumer.queue, `${this.#client}.${consumer.number}`, consumer.generation, tag));
-  }
-
-  /** Acknowledgements wait for each other a little: one that is lost with its client has its frame delivered again, no more. */
-  #markDirty(consumer: RedisConsumer): void {
-    const owed = consumer.acked.size - consumer.underWay.size;
-    if (owed <= 0) return;
-    this.#dirty.add(consumer);
-    if (owed >= ACKS_TOGETHER || owed * 2 >= consumer.prefetch || consumer.cancelled) this.#scheduleFlush();
-    else this.#lateFlush ??= this.#settings.clock.after(ACK_DELAY_MS, () => this.#flush(), { background: true });
-  }
-
-  #scheduleFlush(): void {
-    if (this.#flushScheduled) return;
-    this.#flushScheduled = true;
-    setImmediate(() => {
-      this.#flushScheduled = false;
-      this.#flush();
-    });
-  }
-
-  #flush(): void {
-    this.#lateFlush?.cancel();
-    this.#lateFlush = undefined;
-    const connection = this.#reconnector.session;
-    if (connection === undefined) return;
-    const dirty = [...this.#dirty];
-    this.#dirty.clear();
-    for (const consumer of dirty) this.#guard(connection, this.#writeAcks(connection, consumer));
-  }
-
-  async #writeAcks(connection: RedisConnection, consumer: RedisConsumer): Promise<void> {
-    const tags = [...consumer.acked].filter((tag) => !consumer.underWay.has(tag));
-    for (let i = 0; i < tags.length; i += MAX_ACKS) {
-      const some = tags.slice(i, i + MAX_ACKS);
-      for (const tag of some) consumer.underWay.add(tag);
-      try {
-        await connection.script('ack', consumer.queue, `${this.#client}.${consumer.number}`, consumer.generation, ...some);
-        for (const tag of some) consumer.acked.delete(tag);
-      } finally {
-        for (const tag of some) consumer.underWay.delete(tag);
-      }
-    }
-    if (consumer.cancelled && consumer.idle) this.#consumers.delete(consumer.number);
   }
 
   #onBeat(): void {
@@ -440,12 +391,13 @@ class RedisTransport implements Transport {
     if (refresh) this.#refreshedAt = now;
     // Whoever was away itself, with everybody else, must not bury them all.
     const mayBury = now - this.#connectedAt > consumerTtlMs;
+    this.#readers.onBeat(this.#consumers.values());
     const beat = connection.script('beat', this.#client, consumerTtlMs, mayBury ? 1 : 0, refresh ? 1 : 0);
     this.#guard(
       connection,
       beat.then(() => {
         this.#silentBeats = 0;
-        for (const consumer of this.#consumers.values()) this.#markDirty(consumer);
+        for (const consumer of this.#consumers.values()) this.#acknowledgements.mark(consumer);
       }),
     );
   }

@@ -22,6 +22,8 @@ export interface ParcelFrame {
 }
 
 const NOTHING = Buffer.alloc(0);
+/** `<`, and the number of a consumer that shall read by itself no longer. */
+const STEP_BACK = 0x3c;
 
 /**
  * Reads what script.ts publishes for a client. A parcel is a line for each frame, `consumer generation redelivered tag size
@@ -31,6 +33,7 @@ const NOTHING = Buffer.alloc(0);
  */
 export class ParcelReader {
   readonly #receive: (frame: ParcelFrame) => void;
+  readonly #stepBack: (consumer: number) => void;
   #lines: readonly string[] = [];
   #next = 0;
   #envelopes: Buffer = NOTHING;
@@ -38,8 +41,9 @@ export class ParcelReader {
   /** Its body is the next message. */
   #half: ParcelFrame | undefined;
 
-  constructor(receive: (frame: ParcelFrame) => void) {
+  constructor(receive: (frame: ParcelFrame) => void, stepBack: (consumer: number) => void) {
     this.#receive = receive;
+    this.#stepBack = stepBack;
   }
 
   read(message: Buffer): void {
@@ -53,6 +57,7 @@ export class ParcelReader {
   }
 
   #open(message: Buffer): void {
+    if (message[0] === STEP_BACK) return this.#stepBack(Number(message.toString('latin1', 1)));
     const end = message.indexOf('\n\n', 0, 'latin1');
     if (end < 0) return;
     this.#lines = message.toString('latin1', 0, end).split('\n');

@@ -11,6 +11,8 @@ const PARCEL_BYTES = 6144;
 /** Most that a pump has in hand, and reads at a time. */
 const IN_HAND_BYTES = 1_048_576;
 const READ_FRAMES = 16;
+/** Part of the room in a queue that a sender may fill before it asks how much there is. */
+const SHARE_OF_ROOM = 16;
 
 export const QUEUES_PART = `
 local op, P, incarnation, ttl = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
@@ -53,12 +55,41 @@ end
 
 -- A queue as it is: what is ready; who reads it is looked up when there is something for them.
 local function load(q)
-  local m = call('HMGET', P..'m:'..q, 'n', 'b', 'r', 'w', 'l')
-  return { n = tonumber(m[1]) or 0, b = tonumber(m[2]) or 0, r = tonumber(m[3]) or 0, w = m[4], l = m[5], known = m[1], given = {}, inHand = 0, served = 0 }
+  local m = call('HMGET', P..'m:'..q, 'n', 'b', 'r', 'w', 'l', 'd')
+  return { n = tonumber(m[1]) or 0, b = tonumber(m[2]) or 0, r = tonumber(m[3]) or 0, w = m[4], l = m[5], d = m[6], known = m[1], given = {}, inHand = 0, served = 0 }
+end
+
+-- Counts what is ready, where frames came or went by plain commands.
+local function recount(q, state)
+  local hands, r = 0, 0
+  local summary = redis.pcall('XPENDING', P..'q:'..q, 'g')
+  for _, each in ipairs(not summary.err and summary[4] or {}) do
+    if each[1] == '~' then r = tonumber(each[2]) else hands = hands + tonumber(each[2]) end
+  end
+  local n = math.max(call('XLEN', P..'q:'..q) - hands, 0)
+  if n ~= state.n or r ~= state.r then state.n, state.r, state.changed = n, r, true end
+  if n == 0 then state.b = 0 end
+end
+
+-- Its only consumer reads it by itself no longer: senders hand frames to the script again.
+local function undirect(q)
+  call('HDEL', P..'m:'..q, 'd')
+  call('PUBLISH', P..'room', '>'..q)
 end
 
 -- The consumer with credit that waits longest, and whether others have credit.
 local function choose(q, state)
+  if state.d then
+    -- It reads by itself, but what came back.
+    if state.r <= 0 then return nil end
+    if not state.readers then
+      local c = consumer(q, state.d)
+      if not c then return nil end
+      c.client, c.number = string.match(c.id, '^(.*)%.(%d+)$')
+      state.readers, state.turn = { c }, c.turn
+    end
+    return state.readers[1].gen ~= '0' and state.readers[1] or nil, true
+  end
   if not state.readers then
     local flat = call('HGETALL', P..'c:'..q)
     state.readers, state.turn = {}, 0
@@ -175,8 +206,13 @@ local function store(q, state)
   for _, c in ipairs(state.readers or {}) do
     if c.changed then call('HSET', P..'c:'..q, c.id, c.gen..':'..c.pre..':'..c.out..':'..c.turn) end
   end
-  if state.n <= 0 then state.b = 0 end
-  if state.changed then call('HSET', P..'m:'..q, 'n', math.max(state.n, 0), 'b', math.max(state.b, 0), 'r', math.max(state.r, 0)) end
+  if state.d then
+    -- Ready frames are not counted meanwhile, and bytes may be told to have gone before they are told to have come.
+    if state.changed then call('HSET', P..'m:'..q, 'b', state.b, 'r', math.max(state.r, 0)) end
+  else
+    if state.n <= 0 then state.b = 0 end
+    if state.changed then call('HSET', P..'m:'..q, 'n', math.max(state.n, 0), 'b', math.max(state.b, 0), 'r', math.max(state.r, 0)) end
+  end
   if state.served > 0 and state.w then
     call('HDEL', P..'m:'..q, 'w')
     call('PUBLISH', P..'room', '+'..q)
@@ -224,18 +260,24 @@ end
 
 if op == 'ack' then
   -- XACK is the first command that writes: it is allowed when memory is full, and what follows then is, too.
-  local q, id, gen = ARGV[5], ARGV[6], ARGV[7]
+  local q, id, gen, taken, bytes = ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9])
   local c = consumer(q, id)
   if not c or (c.gen ~= gen and c.gen ~= '0') then return 0 end
   local ids = {}
-  for i = 8, #ARGV do ids[#ids + 1] = ARGV[i] end
+  for i = 10, #ARGV do ids[#ids + 1] = ARGV[i] end
   local state = load(q)
-  local acked = call('XACK', P..'q:'..q, 'g', unpack(ids))
-  if acked == 0 then return 0 end
-  drop(q, ids, state.l)
-  c.out = c.out - acked
-  save(q, c)
-  if state.n > 0 or state.r > 0 then pump(q, state) end
+  local acked = #ids > 0 and call('XACK', P..'q:'..q, 'g', unpack(ids)) or 0
+  if acked > 0 then
+    drop(q, ids, state.l)
+    c.out = c.out - acked
+    save(q, c)
+  end
+  -- What it read by itself.
+  if taken > 0 then state.b, state.served, state.changed = state.b - bytes, taken, true end
+  if state.d then
+    if taken > 0 then store(q, state) end
+  elseif acked > 0 and (state.n > 0 or state.r > 0) then pump(q, state)
+  elseif taken > 0 then store(q, state) end
   if c.pre == 0 then tidy(q) end
   return acked
 end
@@ -245,6 +287,8 @@ local FLUSHED = 'SPFLUSHED the data of the broker are gone'
 if op == 'push' then
   local q, client, base, seq = ARGV[5], ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8])
   local maxFrames, maxBytes, refresh, length, upload = tonumber(ARGV[9]), tonumber(ARGV[10]), ARGV[11], tonumber(ARGV[12]), ARGV[13]
+  -- Frames, and their bytes, that it has added by plain commands since it last said so.
+  local plainFrames, plainBytes = tonumber(ARGV[14]), tonumber(ARGV[15])
   local sent = call('HMGET', P..'s:'..client, '', q)
   if sent[1] ~= incarnation then return redis.error_reply(FLUSHED) end
   local last = math.max(tonumber(sent[2]) or 0, base - 1)
@@ -255,8 +299,10 @@ if op == 'push' then
   local stream, state, pending = P..'q:'..q, load(q), {}
   -- New; or the counts were lost, then this is too much until the first read.
   if not state.known then state.n = call('XLEN', stream) end
+  if plainFrames > 0 then state.b, state.changed = state.b + plainBytes, true end
+  if state.d or plainFrames > 0 then recount(q, state) end
   serve(q, state)
-  for i = 14, #ARGV, 2 do
+  for i = 16, #ARGV, 2 do
     if seq > last then
       if seq > last + 1 then break end
       local head, body = ARGV[i], ARGV[i + 1]
@@ -307,6 +353,8 @@ if op == 'push' then
   if last > before then call('HSET', P..'s:'..client, q, last) end
   if full == 1 then call('HSET', P..'m:'..q, 'w', 1) end
   if refresh == '1' or not state.known then touch(q) end
-  return { accepted, full }
+  -- How much it may add by plain commands before it asks again, so that a few senders cannot overfill it.
+  if not state.d then return { accepted, full, 0, 0 } end
+  return { accepted, full, math.floor(math.max(maxFrames - state.n, 0) / ${SHARE_OF_ROOM}), math.floor(math.max(maxBytes - state.b, 0) / ${SHARE_OF_ROOM}) }
 end
 `;

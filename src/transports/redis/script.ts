@@ -8,14 +8,19 @@ import { QUEUES_PART } from './script-queues.ts';
  *   those that came back are in that of the consumer `~`, and go out first; a frame that is done is deleted
  * - `c:<queue>` hash: consumer -> `generation:prefetch:outstanding:turn` (prefetch 0: cancelled; generation 0: it does not listen)
  * - `m:<queue>` hash: ready frames `n`, their bytes `b`, how many of them came back `r`, somebody waits for room `w`, there have
- *   been large frames `l`
+ *   been large frames `l`; the only consumer `d`, if it reads the queue by itself
  * - `l:<queue>` set, `l:<queue>:<id>` hash of pieces: bodies too large for the stream; `up:*` those on their way
  * - `clients` sorted set: client -> when it is dead; `k:<client>` set of queues it reads; `s:<client>` hash: queue -> last
  *   number taken from it (a frame that is pushed again after a lost answer is recognised), and under the empty name the
  *   incarnation it knows; `gone` set of the dead who may return
  * - `incarnation` tells a Redis that was flushed or came back empty from the one that was known
  *
- * A frame for a consumer with credit is published on the channel of its client, `in:<client>` (see parcels.ts): one hop, no
+ * WHO READS ALONE reads by itself: the usual queue has one consumer, which then waits in XREADGROUP on a connection of its own, and
+ * senders add with XADD in a transaction that also notes their number. No frame passes through Lua, most of whose cost is its
+ * copies. The script is told from time to time how much came and went. It ends (`<` to the reader, `>` to senders) when another
+ * consumer comes; a connection that is lost is killed before another takes its place, so that nothing of it comes late.
+ *
+ * ELSE a frame for a consumer with credit is published on the channel of its client, `in:<client>` (see parcels.ts): one hop, no
  * polling, any number of queues on one connection. A publication that nobody received, or that was lost with its connection,
  * is still pending: it is given out again when the consumer attaches anew.
  */
@@ -37,6 +42,13 @@ local function back(q, id, ids)
   return count
 end
 
+-- Gives out what is ready, counted anew.
+local function rouse(q)
+  local state = load(q)
+  recount(q, state)
+  pump(q, state)
+end
+
 local function pending(q, id)
   local list = redis.pcall('XPENDING', P..'q:'..q, 'g', '-', '+', 7000, id)
   local ids = {}
@@ -47,6 +59,8 @@ end
 
 local function bury(client)
   for _, q in ipairs(call('SMEMBERS', P..'k:'..client)) do
+    local direct = call('HGET', P..'m:'..q, 'd')
+    if direct and string.match(direct, '^(.*)%.%d+$') == client then undirect(q) end
     for _, id in ipairs(call('HKEYS', P..'c:'..q)) do
       if string.match(id, '^(.*)%.%d+$') == client then
         back(q, id, pending(q, id))
@@ -54,7 +68,7 @@ local function bury(client)
         redis.pcall('XGROUP', 'DELCONSUMER', P..'q:'..q, 'g', id)
       end
     end
-    pump(q)
+    rouse(q)
     tidy(q)
   end
   call('DEL', P..'k:'..client)
@@ -117,16 +131,47 @@ if op == 'nack' then
   return 1
 end
 
+-- Frames were added by plain commands to a queue whose only consumer reads it no longer by itself.
+if op == 'pump' then
+  rouse(ARGV[5])
+  return 1
+end
+
+-- Whoever alone reads a queue may read it by itself, with XREADGROUP; senders then add to it with XADD.
+if op == 'direct' then
+  local q, id, gen = ARGV[5], ARGV[6], ARGV[7]
+  local c = consumer(q, id)
+  if not c or c.gen ~= gen or call('HLEN', P..'c:'..q) > 1 then return 0 end
+  local state = load(q)
+  recount(q, state)
+  store(q, state)
+  if state.r > 0 then return 0 end
+  call('HSET', P..'m:'..q, 'd', id)
+  return 1
+end
+
 if op == 'attach' then
-  local q, client, number, gen, prefetch = ARGV[5], ARGV[6], ARGV[7], ARGV[8], tonumber(ARGV[9])
+  local q, client, number, gen, prefetch, force = ARGV[5], ARGV[6], ARGV[7], ARGV[8], tonumber(ARGV[9]), ARGV[10]
   local id = client..'.'..number
   -- What was written before a goodbye may arrive after it.
   if not call('ZSCORE', P..'clients', client) then return redis.error_reply(EXPIRED) end
+  local direct = call('HGET', P..'m:'..q, 'd')
+  if direct and direct ~= id then
+    -- Its reader is asked to stop. One who is not there to hear it has the rest to be told when it comes back.
+    local other, its = string.match(direct, '^(.*)%.(%d+)$')
+    if call('PUBLISH', P..'in:'..other, '<'..its) > 0 and force ~= '1' then return 0 end
+    local c = consumer(q, direct)
+    if c then
+      c.gen = '0'
+      save(q, c)
+    end
+  end
+  if direct then undirect(q) end
   group(q)
   call('SADD', P..'k:'..client, q)
   call('PEXPIRE', P..'k:'..client, ttl)
   local known, held, out = consumer(q, id), {}, 0
-  for i = 10, #ARGV do held[ARGV[i]] = true end
+  for i = 11, #ARGV do held[ARGV[i]] = true end
   local lost = {}
   for _, each in ipairs(pending(q, id)) do
     if held[each] then
@@ -154,13 +199,14 @@ if op == 'attach' then
   end
   call('HSET', P..'c:'..q, id, gen..':'..prefetch..':'..out..':'..(known and known.turn or 0))
   touch(q)
-  pump(q)
+  rouse(q)
   return reply
 end
 
 if op == 'cancel' then
   local q, id = ARGV[5], ARGV[6]
   local c = consumer(q, id)
+  if call('HGET', P..'m:'..q, 'd') == id then undirect(q) end
   if c then
     c.pre = 0
     save(q, c)
@@ -200,7 +246,11 @@ if op == 'beat' then
   call('ZADD', P..'clients', time + life, client)
   if refresh == '1' then
     for _, name in ipairs({ 'incarnation', 'clients', 'k:'..client, 's:'..client }) do call('PEXPIRE', P..name, ttl) end
-    for _, q in ipairs(call('SMEMBERS', P..'k:'..client)) do touch(q) end
+  end
+  for _, q in ipairs(call('SMEMBERS', P..'k:'..client)) do
+    if refresh == '1' then touch(q) end
+    -- A sender that died may not have said what it added.
+    if not call('HGET', P..'m:'..q, 'd') then rouse(q) end
   end
   if mayBury == '1' then buryDead(time) end
   return 1
