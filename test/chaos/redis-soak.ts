@@ -15,6 +15,10 @@ export interface SoakOptions {
   readonly seconds: number;
   /** Kills of the server among the faults. @defaultValue true */
   readonly restarts?: boolean;
+  /** Readers of the queue: one of them has it to itself and reads by itself. @defaultValue 2 */
+  readonly readers?: 1 | 2;
+  /** Frames the queue takes: where there is much room, senders add to it by themselves. @defaultValue 40 */
+  readonly room?: number;
 }
 
 export interface SoakReport {
@@ -40,7 +44,7 @@ const QUEUE = 'soak';
 const LIMIT_MS = 60_000;
 const ID_BYTES = 12;
 const UNDER_WAY = 100;
-const OPTIONS: BrokerClientOptions = { maxBackoffMs: 50, heartbeatMs: 200, consumerTtlMs: 1500, maxQueueFrames: 40, disconnectTimeoutMs: LIMIT_MS };
+const OPTIONS: BrokerClientOptions = { maxBackoffMs: 50, heartbeatMs: 200, consumerTtlMs: 1500, disconnectTimeoutMs: LIMIT_MS };
 
 const upTo = (most: number): number => Math.floor(Math.random() * most);
 
@@ -52,11 +56,11 @@ function bodyOf(id: string): Uint8Array {
   return body;
 }
 
-export async function soakRedis({ seconds, restarts: mayRestart = true }: SoakOptions): Promise<SoakReport> {
+export async function soakRedis({ seconds, restarts: mayRestart = true, readers: count = 2, room = 40 }: SoakOptions): Promise<SoakReport> {
   // What was confirmed must survive a kill: with `everysec` Redis confirms what it has not written while it waits for a disk.
   const server = await startRedis({ appendOnly: true, args: ['--appendfsync', 'always'] });
   const proxies = await Promise.all(Array.from({ length: 4 }, () => faultProxy(server.port)));
-  const open = (proxy: FaultProxy): Promise<Transport> => connectTransport(`redis://127.0.0.1:${proxy.port}`, OPTIONS as object);
+  const open = (proxy: FaultProxy): Promise<Transport> => connectTransport(`redis://127.0.0.1:${proxy.port}`, { ...OPTIONS, maxQueueFrames: room } as object);
   const began = performance.now();
   /** What was given out of each frame: reader, name in the stream, time. */
   const given = new Map<string, string[]>();
@@ -122,7 +126,8 @@ export async function soakRedis({ seconds, restarts: mayRestart = true }: SoakOp
   try {
     const senders = [await open(proxies[0]!), await open(proxies[1]!)];
     for (const each of senders) transports.add(each);
-    const readers = [await reader(proxies[2]!, 'a'), await reader(proxies[3]!, 'b')];
+    const readers = [await reader(proxies[2]!, 'a')];
+    if (count === 2) readers.push(await reader(proxies[3]!, 'b'));
     const faults = async (): Promise<void> => {
       while (performance.now() < over) {
         await wait(100 + upTo(300));
@@ -171,11 +176,15 @@ export async function soakRedis({ seconds, restarts: mayRestart = true }: SoakOp
   }
 }
 
-/** Rounds of ten seconds. False: one went wrong. */
+/** Rounds of ten seconds, with one reader and two, little room and much. False: one went wrong. */
 export async function runRedisSoak(seconds: number): Promise<boolean> {
   let good = true;
   for (let done = 0; done < seconds; done += 10) {
-    const { sent, seen, missing, failed, repeated, unmarked, overtaking, cuts, replaced, restarts, left } = await soakRedis({ seconds: 10 });
+    const { sent, seen, missing, failed, repeated, unmarked, overtaking, cuts, replaced, restarts, left } = await soakRedis({
+      seconds: 10,
+      readers: (done / 10) % 2 === 0 ? 1 : 2,
+      room: (done / 20) % 2 < 1 ? 65_536 : 40,
+    });
     console.log(`${sent} frames sent, ${seen} seen, ${repeated} of them twice; ${cuts} cuts, ${replaced} readers replaced, ${restarts} restarts of Redis`);
     for (const [what, which] of Object.entries({ missing, failed, unmarked, overtaking, left })) {
       if (which.length === 0) continue;

@@ -3,7 +3,10 @@ import { ParcelReader, type ParcelFrame } from '../../src/transports/redis/parce
 
 function reader(): { read: (...messages: string[]) => void; got: () => unknown[][] } {
   const frames: ParcelFrame[] = [];
-  const parcels = new ParcelReader((frame) => frames.push(frame), () => undefined);
+  const parcels = new ParcelReader(
+    (frame) => frames.push(frame),
+    () => undefined,
+  );
   return {
     read: (...messages) => messages.forEach((message) => parcels.read(Buffer.from(message, 'latin1'))),
     got: () =>
