@@ -2,8 +2,8 @@ import { createHmac, hash, type KeyObject } from 'node:crypto';
 
 const BLOCK_BYTES = 64;
 const DIGEST_BYTES = 32;
-/** Up to here copying a message costs less than the objects that hash it in parts. */
-const SMALL_BYTES = 8192;
+/** Up to here copying a message costs less than the objects that hash it in parts, and their collection as garbage. */
+const SMALL_BYTES = 65_536;
 
 /** The two keyed blocks of HMAC; behind the outer one there is room for the inner digest. */
 interface Pads {
