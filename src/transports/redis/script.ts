@@ -150,6 +150,12 @@ if op == 'direct' then
   return 1
 end
 
+-- Asks who reads by itself to attach again. False: nobody is there to hear it.
+local function askBack(id)
+  local client, number = string.match(id, '^(.*)%.(%d+)$')
+  return call('PUBLISH', P..'in:'..client, '<'..number) > 0
+end
+
 if op == 'attach' then
   local q, client, number, gen, prefetch, force = ARGV[5], ARGV[6], ARGV[7], ARGV[8], tonumber(ARGV[9]), ARGV[10]
   local id = client..'.'..number
@@ -158,8 +164,7 @@ if op == 'attach' then
   local direct = call('HGET', P..'m:'..q, 'd')
   if direct and direct ~= id then
     -- Its reader is asked to stop. One who is not there to hear it has the rest to be told when it comes back.
-    local other, its = string.match(direct, '^(.*)%.(%d+)$')
-    if call('PUBLISH', P..'in:'..other, '<'..its) > 0 and force ~= '1' then return 0 end
+    if askBack(direct) and force ~= '1' then return 0 end
     local c = consumer(q, direct)
     if c then
       c.gen = '0'
@@ -217,6 +222,8 @@ end
 
 if op == 'delete' then
   local q = ARGV[5]
+  local direct = call('HGET', P..'m:'..q, 'd')
+  if direct then askBack(direct) end
   for _, id in ipairs(call('SMEMBERS', P..'l:'..q)) do call('UNLINK', P..'l:'..q..':'..id) end
   call('DEL', P..'l:'..q, P..'m:'..q)
   if call('HLEN', P..'c:'..q) == 0 then
