@@ -35,7 +35,8 @@ export function chainSource(request: ChainRequest, names: readonly string[]): Ch
   if (known === undefined) {
     const text = new Source(request).text();
     const words = new Set(text.match(/[\w$]+/g));
-    known = { text, names: names.filter((name) => words.has(name)) };
+    const ofAdvice = request.advice.flatMap((_, i) => [`A${i}`, `I${i}`]);
+    known = { text, names: [...names, ...ofAdvice].filter((name) => words.has(name)) };
     if (texts.size >= MAX_TEXTS) texts.clear();
     texts.set(shape, known);
   }

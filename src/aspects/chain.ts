@@ -50,27 +50,39 @@ const TO_STRING: PropertyDescriptor = {
   writable: true,
 };
 
-/** The classes of join points as JP0, JP1... */
-const JOIN_POINTS: readonly string[] = Array.from({ length: MAX_COUNT + 1 }, (_, count) => `JP${count}`);
+/** What the text of a chain may name; a join point class is `JP` and its number of arguments. */
+const NAMES: readonly string[] = [
+  ...Object.keys(HELPERS),
+  ...['ST', 'SIG', 'O', 'P', 'K', 'NT'],
+  ...Array.from({ length: MAX_COUNT + 1 }, (_, count) => `JP${count}`),
+];
+
+function valueOf(name: string, { callee, advice, signature }: ChainRequest, state: ShellState): unknown {
+  switch (name) {
+    case 'ST':
+      return state;
+    case 'SIG':
+      return signature;
+    case 'O':
+      return callee.original;
+    case 'P':
+      return callee.inherited?.from;
+    case 'K':
+      return callee.inherited?.key ?? signature.name;
+    case 'NT':
+      return callee.newTarget;
+    default:
+  }
+  if (name in HELPERS) return HELPERS[name as keyof typeof HELPERS];
+  if (name.startsWith('JP')) return joinPointClass(Number(name.slice(2)));
+  const { run, aspect } = advice[Number(name.slice(1))]!;
+  return name.startsWith('A') ? run : aspect;
+}
 
 function generate(request: ChainRequest, state: ShellState): AnyFunction {
-  const { callee, advice, signature } = request;
-  const scope: Record<string, unknown> = {
-    ...HELPERS,
-    ST: state,
-    SIG: signature,
-    O: callee.original,
-    P: callee.inherited?.from,
-    K: callee.inherited?.key ?? signature.name,
-    NT: callee.newTarget,
-  };
-  for (const [i, { run, aspect }] of advice.entries()) {
-    scope[`A${i}`] = run;
-    scope[`I${i}`] = aspect;
-  }
   // Parameters, unlike constants of the body, need no check that they are initialised, which keeps what V8 inlines small.
-  const { text, names } = chainSource(request, [...Object.keys(scope), ...JOIN_POINTS]);
+  const { text, names } = chainSource(request, NAMES);
   // oxlint-disable-next-line no-new-func
   const factory = new Function(...names, text) as AnyFunction;
-  return factory(...names.map((name) => (name in scope ? scope[name] : joinPointClass(JOIN_POINTS.indexOf(name))))) as AnyFunction;
+  return factory(...names.map((name) => valueOf(name, request, state))) as AnyFunction;
 }

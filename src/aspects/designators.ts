@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import semver from 'semver';
 import type { AnyFunction } from './advice.ts';
@@ -50,11 +51,10 @@ function member(kind: JoinPointKind, given: NamePattern | AnyClass, name: string
     kinds: new Set([kind]),
     // Most members of a class differ by name: their class is not looked at.
     evaluate(shadow) {
-      const named = all(
-        known(shadow.kind, (value) => value === kind),
-        known(shadow.name, (value) => own.test(value)),
-      );
-      return named === false || type === undefined ? named : all(named, typeOf(shadow, type));
+      const { kind: itsKind, name: itsName } = shadow;
+      if ((itsKind !== undefined && itsKind !== kind) || (itsName !== undefined && !own.test(itsName))) return false;
+      const typed = type === undefined ? true : typeOf(shadow, type);
+      return typed === true && (itsKind === undefined || itsName === undefined) ? undefined : typed;
     },
   });
 }
@@ -161,8 +161,13 @@ export function annotated(what: NamePattern | AnyAnnotation): Pointcut {
   });
 }
 
+/** None of what is written in another way in a URL; on Windows, where paths begin with a drive, nothing is. */
+const PLAIN_URL = sep === '/' ? /^file:\/\/\/[\w./-]*$/ : /^(?!)/;
+
 /** Path of a module URL, without query and fragment. */
 function modulePath(url: string): string {
+  // Most URLs are paths as they are.
+  if (PLAIN_URL.test(url)) return url.slice('file://'.length);
   if (!url.startsWith('file:')) return url.replace(/[?#].*$/, '');
   try {
     return fileURLToPath(url.replace(/[?#].*$/, '')).replaceAll('\\', '/');

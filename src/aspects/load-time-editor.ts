@@ -7,9 +7,11 @@ import type { Report } from './report.ts';
 import { children, isClass, isIdentifier, isNode, keyName, memberName, type ClassNode, type Node } from './syntax.ts';
 import { GLOBAL, WovenText } from './woven-text.ts';
 
+type Bindings = readonly { readonly pointcut: Pointcut; readonly label: string }[];
+
 export interface EditorOptions {
   /** What is to be woven; the label is what the report calls a pointcut. */
-  readonly bindings: () => readonly { readonly pointcut: Pointcut; readonly label: string }[];
+  readonly bindings: () => Bindings;
   readonly report: Report;
   /** Only reports. */
   readonly dryRun?: () => boolean;
@@ -28,12 +30,19 @@ export function createEditor({ bindings, report, dryRun, edited, unreadable }: E
     // What most modules lack, and is found fastest, first.
     (pointcut.requiredTexts === undefined || pointcut.requiredTexts.some((text) => source.includes(text.startsWith('#') ? text.slice(1) : text))) &&
     pointcut.evaluate({ module: url }) !== false;
-  const candidates = (module: SourceModule) => bindings().filter(({ pointcut }) => isCandidate(pointcut, module));
+  /** Asked several times of each module that some pointcut may match. */
+  let last: { readonly url: string; readonly source: string; readonly of: Bindings; readonly found: Bindings } | undefined;
+  const candidates = (module: SourceModule): Bindings => {
+    const of = bindings();
+    if (last?.of !== of || last.url !== module.url || last.source !== module.source)
+      last = { of, url: module.url, source: module.source, found: of.filter(({ pointcut }) => isCandidate(pointcut, module)) };
+    return last.found;
+  };
   return {
     name: 'weave',
     wants(module: SourceModule): boolean {
       if (!bindings().some(({ pointcut }) => isCandidate(pointcut, module))) return false;
-      if (!WOVEN.test(module.source)) return true;
+      if (!module.source.includes(GLOBAL) || !WOVEN.test(module.source)) return true;
       report.skipped(module, 0, undefined, 'it is woven already');
       return false;
     },
@@ -47,8 +56,12 @@ export function createEditor({ bindings, report, dryRun, edited, unreadable }: E
     readsDeclarations: (module, { names }) => candidates(module).every(({ pointcut }) => isOfMethods(pointcut) && !mayMatchAny(pointcut, module.url, names)),
     edit(module: ParsedModule): boolean {
       const text = new WovenText(module, candidates(module), report);
-      editFunctions(text);
-      new Walk(text, module).run();
+      if (module.declared === true) {
+        for (const node of text.body) if (isClass(node)) editClass(text, node, node.id!.name, () => false);
+      } else {
+        editFunctions(text);
+        new Walk(text, module).run();
+      }
       if (!text.changed || dryRun?.() === true) return false;
       text.finish();
       edited?.(module, () => module.edit.toString());

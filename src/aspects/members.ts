@@ -54,13 +54,13 @@ interface Found {
   readonly own: boolean;
 }
 
-/** All members along the prototype chain, nearest first; names only, values untouched (a getter is never run). */
-function membersOf(owner: object): Map<string | symbol, Found> {
+/** All members along the prototype chain that may be asked for, nearest first; names only, values untouched (a getter is never run). */
+function membersOf(owner: object, mayMatch: (name: string | symbol) => boolean): Map<string | symbol, Found> {
   const found = new Map<string | symbol, Found>();
   for (let at: object | null = owner; at !== null && !ENDS.has(at); at = Object.getPrototypeOf(at) as object | null) {
     for (const key of Reflect.ownKeys(at)) {
       if (key === 'constructor' || (typeof at === 'function' && (key === 'prototype' || key === 'name' || key === 'length'))) continue;
-      if (found.has(key)) continue;
+      if (found.has(key) || !mayMatch(key)) continue;
       found.set(key, { descriptor: Object.getOwnPropertyDescriptor(at, key)!, own: at === owner });
     }
   }
@@ -88,15 +88,17 @@ const KINDS = { execution: 'value', get: 'get', set: 'set' } as const;
 
 /** Every join point that could be woven in a target and may be asked for, constructions excepted. */
 export function candidates(target: Target, module: string | undefined, mayMatch: MayMatch = () => true): readonly Candidate[] {
-  const ofClass = annotationsOf(target.classFunction, undefined, undefined);
+  let ofClass: readonly string[] | undefined;
   return target.parts.flatMap(({ owner, isStatic, deep }) => {
     const out: Candidate[] = [];
-    for (const [key, { descriptor, own }] of membersOf(owner)) {
+    const members = membersOf(owner, (name) => mayMatch({ name, declaringType: target.name, isStatic, module }));
+    for (const [key, { descriptor, own }] of members) {
       for (const kind of ['execution', 'get', 'set'] as const) {
         const original = descriptor[KINDS[kind]] as AnyFunction | undefined;
         if (original === undefined) continue;
         const known = { kind, name: key, declaringType: target.name, isStatic, module };
         if (!mayMatch(known) || (kind === 'execution' && !isMethod(original))) continue;
+        ofClass ??= annotationsOf(target.classFunction, undefined, undefined);
         const shadow: Shadow = { ...known, annotations: [...new Set([...annotationsOf(original, owner, key), ...ofClass])] };
         out.push({ shadow, member: { owner, key, kind, original, own }, onlyByName: !own && !deep });
       }

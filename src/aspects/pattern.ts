@@ -61,6 +61,25 @@ function tokenize(glob: string, paths: boolean): Token[] {
   return tokens;
 }
 
+const isStar = (token: Token): boolean => token === STAR || token === GLOBSTAR || token === '';
+
+/** For a glob with one `*` at most, between what a text begins with and what it ends with: most globs. */
+function matchEnds(tokens: readonly Token[], star: number, text: string): boolean {
+  const { length } = tokens;
+  if (star < 0) return length === text.length && matchesAt(tokens, 0, length, text, 0);
+  const end = text.length - (length - star - 1);
+  if (end < star || !matchesAt(tokens, 0, star, text, 0) || !matchesAt(tokens, star + 1, length - star - 1, text, end)) return false;
+  return tokens[star] === GLOBSTAR || !text.slice(star, end).includes('/');
+}
+
+function matchesAt(tokens: readonly Token[], from: number, count: number, text: string, at: number): boolean {
+  for (let i = 0; i < count; i++) {
+    const token = tokens[from + i];
+    if (token !== text[at + i] && (token !== ANY || text[at + i] === '/')) return false;
+  }
+  return true;
+}
+
 /** Runs all positions of the glob at once (Thompson), so the time is bounded by text length x glob length. */
 function matchTokens(tokens: readonly Token[], text: string): boolean {
   const { length } = tokens;
@@ -100,14 +119,16 @@ function enter(tokens: readonly Token[], into: Uint8Array, from: number, previou
 
 /** Compiles a glob. In a path glob `*` and `?` stop at `/`, `**` does not. */
 export function compileGlob(glob: string, paths: boolean): (text: string) => boolean {
-  const alternatives = expandBraces(glob).map((one) => ({ tokens: tokenize(one, paths), segments: paths ? lastSegments(one) : undefined }));
-  return (text) => alternatives.some(({ tokens, segments }) => matchTokens(tokens, segments === undefined ? text : tail(text, segments)));
-}
-
-// Behind a leading globstar, `a/b*` asks for the last two segments of a path only.
-function lastSegments(glob: string): number | undefined {
-  const rest = /^\*\*\/(.*)$/s.exec(glob)?.[1];
-  return rest === undefined || rest.includes('**') ? undefined : rest.split('/').length;
+  const alternatives = expandBraces(glob).map((one) => {
+    // Behind a leading globstar, `a/b*` asks for the last two segments of a path only.
+    const rest = paths ? /^\*\*\/(.*)$/s.exec(one)?.[1] : undefined;
+    const segments = rest === undefined || rest.includes('**') ? undefined : rest.split('/').length;
+    const tokens = tokenize(segments === undefined ? one : rest!, paths);
+    const star = tokens.findIndex(isStar);
+    const simple = tokens[star] !== '' && tokens.findLastIndex(isStar) === star;
+    return { segments, test: (text: string): boolean => (simple ? matchEnds(tokens, star, text) : matchTokens(tokens, text)) };
+  });
+  return (text) => alternatives.some(({ segments, test }) => test(segments === undefined ? text : tail(text, segments)));
 }
 
 function tail(path: string, segments: number): string {

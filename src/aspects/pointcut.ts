@@ -196,8 +196,8 @@ function combine(operator: 'and' | 'or', given: readonly Pointcut[]): Pointcut {
     kinds: new Set(kinds),
     evaluate(shadow) {
       let answer: boolean | undefined = !decides;
-      for (const part of parts) {
-        const value = part.evaluate(shadow);
+      for (let i = 0; i < parts.length; i++) {
+        const value = parts[i]!.evaluate(shadow);
         if (value === decides) return decides;
         if (value === undefined) answer = undefined;
       }

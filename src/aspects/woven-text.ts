@@ -28,8 +28,9 @@ export class WovenText {
   readonly #bindings: readonly { readonly pointcut: Pointcut; readonly label: string }[];
   readonly #report: Report;
   readonly #sites: SiteText[] = [];
-  /** A prefix of identifiers that the source does not use. */
-  readonly prefix: string;
+  /** Each site is found where it is: its class is declared, and so made once. */
+  readonly #declared: boolean;
+  #prefix: string | undefined;
 
   constructor(module: ParsedModule, bindings: readonly { readonly pointcut: Pointcut; readonly label: string }[], report: Report) {
     this.module = module;
@@ -37,9 +38,16 @@ export class WovenText {
     this.#program = module.program as unknown as { body: readonly Node[] };
     this.#bindings = bindings;
     this.#report = report;
-    let prefix = '$sp';
-    for (let n = 0; module.source.includes(prefix); n++) prefix = `$sp${n}`;
-    this.prefix = prefix;
+    this.#declared = module.declared === true;
+  }
+
+  /** A prefix of identifiers that the source does not use. */
+  get prefix(): string {
+    if (this.#prefix === undefined) {
+      this.#prefix = '$sp';
+      for (let n = 0; this.module.source.includes(this.#prefix); n++) this.#prefix = `$sp${n}`;
+    }
+    return this.#prefix;
   }
 
   get body(): readonly Node[] {
@@ -52,7 +60,8 @@ export class WovenText {
 
   /** Whether some pointcut may match; said to the report with its place. */
   matches(shadow: PartialShadow, node: Node): boolean {
-    const hits = this.#bindings.filter(({ pointcut }) => pointcut.evaluate({ ...shadow, module: this.module.url }) !== false);
+    const at = { ...shadow, module: this.module.url };
+    const hits = this.#bindings.filter(({ pointcut }) => pointcut.evaluate(at) !== false);
     if (hits.length === 0) return false;
     this.#report.matched(
       this.module,
@@ -79,15 +88,22 @@ export class WovenText {
   }
 
   site(...site: SiteText): string {
-    return `${this.prefix}(${this.#sites.push(site) - 1})`;
+    const n = this.#sites.push(site) - 1;
+    return this.#declared ? `${this.#open([site])}[0]` : `${this.prefix}(${n})`;
+  }
+
+  /** The sites as handlers; undefined, with all that is behind it, without the framework. */
+  #open(sites: readonly SiteText[]): string {
+    return `globalThis[Symbol.for(${JSON.stringify(GLOBAL)})]?.(${JSON.stringify(this.module.url)},${JSON.stringify(sites)})`;
   }
 
   /** The function that finds sites. Without the framework (another realm, a dump that is run by itself) every site is inert. */
   finish(): void {
-    const { prefix, module } = this;
+    if (this.#declared) return;
+    const { prefix } = this;
     const inert =
       'Object.assign((f)=>f,{off:!0,p:(f)=>f,m:(t,f,...a)=>Reflect.apply(f,t,a),g:(t,k)=>t[k],s:(t,k)=>({get v(){return t[k]},set v(v){t[k]=v}}),r:(t,f,...a)=>f(...a)})';
-    const open = `globalThis[Symbol.for(${JSON.stringify(GLOBAL)})]?.(${JSON.stringify(module.url)},${JSON.stringify(this.#sites)})`;
+    const open = this.#open(this.#sites);
     // What runs at each join point is short, so that V8 inlines it.
     const text = `;var ${prefix}m,${prefix}t;function ${prefix}o(){return ${prefix}m=${open}??Array(${this.#sites.length}).fill(${inert})}function ${prefix}(i){return(${prefix}m??${prefix}o())[i]}${prefix}(0);`;
     this.edit.appendRight(this.body.at(-1)!.end, text);

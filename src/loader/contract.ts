@@ -34,6 +34,8 @@ export interface Declarations {
 export interface ParsedModule extends SourceModule {
   /** ESTree program from oxc-parser, `start`/`end` offsets in UTF-16 units of `source`. */
   readonly program: import('oxc-parser').Program;
+  /** Whether the program is that of {@link Declarations} only. */
+  readonly declared?: boolean;
   readonly edit: SourceEdits;
 }
 

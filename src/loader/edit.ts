@@ -79,7 +79,7 @@ function declared(wanting: readonly SourceEditor[], module: SourceModule): Omit<
   if (!wanting.every((editor) => editor.readsDeclarations !== undefined)) return undefined;
   const found = declarations(module.source);
   if (found === undefined || !wanting.every((editor) => editor.readsDeclarations!(module, found))) return undefined;
-  return { ...module, program: found.program };
+  return { ...module, program: found.program, declared: true };
 }
 
 /** `brief`: its outline, where that is enough. */
