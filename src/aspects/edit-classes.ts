@@ -36,7 +36,10 @@ export function editClass(text: WovenText, node: ClassNode, name: string, again:
   }
   if (wanted) {
     const site = text.site('class', name, name);
-    if (!again(site)) insert += `static{${site}(this)}`;
+    // Nothing of the class runs before what is behind it.
+    if (text.declared && !members.some((member) => member.type === 'PropertyDefinition' && member['static'] === true))
+      edit.appendLeft(node.end, `;${site}(${name});`);
+    else if (!again(site)) insert += `static{${site}(this)}`;
   }
 
   for (const { name: key, isStatic, kinds } of privateMembers(members)) {

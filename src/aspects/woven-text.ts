@@ -29,7 +29,7 @@ export class WovenText {
   readonly #report: Report;
   readonly #sites: SiteText[] = [];
   /** Each site is found where it is: its class is declared, and so made once. */
-  readonly #declared: boolean;
+  readonly declared: boolean;
   #prefix: string | undefined;
 
   constructor(module: ParsedModule, bindings: readonly { readonly pointcut: Pointcut; readonly label: string }[], report: Report) {
@@ -38,7 +38,7 @@ export class WovenText {
     this.#program = module.program as unknown as { body: readonly Node[] };
     this.#bindings = bindings;
     this.#report = report;
-    this.#declared = module.declared === true;
+    this.declared = module.declared === true;
   }
 
   /** A prefix of identifiers that the source does not use. */
@@ -89,7 +89,7 @@ export class WovenText {
 
   site(...site: SiteText): string {
     const n = this.#sites.push(site) - 1;
-    return this.#declared ? `${this.#open([site])}[0]` : `${this.prefix}(${n})`;
+    return this.declared ? `${this.#open([site])}[0]` : `${this.prefix}(${n})`;
   }
 
   /** The sites as handlers; undefined, with all that is behind it, without the framework. */
@@ -99,7 +99,7 @@ export class WovenText {
 
   /** The function that finds sites. Without the framework (another realm, a dump that is run by itself) every site is inert. */
   finish(): void {
-    if (this.#declared) return;
+    if (this.declared) return;
     const { prefix } = this;
     const inert =
       'Object.assign((f)=>f,{off:!0,p:(f)=>f,m:(t,f,...a)=>Reflect.apply(f,t,a),g:(t,k)=>t[k],s:(t,k)=>({get v(){return t[k]},set v(v){t[k]=v}}),r:(t,f,...a)=>f(...a)})';

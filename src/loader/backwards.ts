@@ -38,11 +38,6 @@ export class Backwards {
     return behind;
   }
 
-  /** Told of a comment that was found otherwise. */
-  passed(from: number, to: number): void {
-    this.#comments.push([from, to]);
-  }
-
   /** Offset behind what a `/` begins that is no comment: a regular expression or a division; Infinity: it is not sure. */
   solidus(at: number, behindBracket: (bracket: number) => number): number {
     const meaning = this.#meaningOfSlash(at, behindBracket);
@@ -130,12 +125,22 @@ export class Backwards {
 const isSpace = (c: string): boolean => c === ' ' || c === '\n' || (c < '!' || c > '~' ? /\s/.test(c) : false);
 export const isWord = (c: string): boolean => (c >= 'a' && c <= 'z') || (c <= '~' ? /[\w$]/.test(c) : !isSpace(c));
 
+const LINE_END = /[\n\r\u2028\u2029]/g;
+
 export function lineEnd(source: string, from: number): number {
+  LINE_END.lastIndex = from;
+  return LINE_END.test(source) ? LINE_END.lastIndex - 1 : source.length;
+}
+
+/** Behind the quote that ends a text; Infinity: there is none in its line. */
+export function textEnd(source: string, from: number, quote: string): number {
   for (let at = from; at < source.length; at++) {
-    const c = source[at]!;
-    if (c === '\n' || c === '\r' || c === '\u2028' || c === '\u2029') return at;
+    const c = source[at];
+    if (c === quote) return at + 1;
+    if (c === '\\') at++;
+    else if (c === '\n' || c === '\r') break;
   }
-  return source.length;
+  return Infinity;
 }
 
 function regularExpressionEnd(source: string, from: number): number {

@@ -1,4 +1,4 @@
-import { Backwards, DIVISION, lineEnd, UNSURE } from './backwards.ts';
+import { Backwards, DIVISION, lineEnd, textEnd, UNSURE } from './backwards.ts';
 import type { Declarations } from './contract.ts';
 
 /*
@@ -6,11 +6,10 @@ import type { Declarations } from './contract.ts';
  * asked of them, in a tenth of the time that a parser and its tree take; wherever it is not sure of what it sees, it gives up.
  */
 
-/** What may hide a bracket, or must be looked at; what hides is passed over by the engine's own search. */
-const TEXTS = `'[^'\\\\\\n\\r]*(?:\\\\[^][^'\\\\\\n\\r]*)*'|"[^"\\\\\\n\\r]*(?:\\\\[^][^"\\\\\\n\\r]*)*"|\`[^\`\\\\$]*(?:(?:\\\\[^]|\\$(?!\\{))[^\`\\\\$]*)*\`|//.*|/\\*[^]*?\\*/|['"\`/\\\\#]|\\bclass\\b|<!--|-->`;
-const BRACES = new RegExp(`[{}]|${TEXTS}`, 'g');
-const PARENTHESES = new RegExp(`[(){}]|${TEXTS}`, 'g');
-const FIELD = new RegExp(`[;({}]|${TEXTS}`, 'g');
+/** What may hide a bracket, or must be looked at; all else is passed over by the engine's own search. */
+const BRACES = /["'`/\\#{}]|\bclass\b|<!--|-->/g;
+const PARENTHESES = /["'`/\\#(){}]|\bclass\b|<!--|-->/g;
+const FIELD = /["'`/\\#(){};]|\bclass\b|<!--|-->/g;
 /** To the end of a template, or of what is before an expression in it. */
 const TEMPLATE = /[^`\\$]*(?:(?:\\[^]|\$(?!\{))[^`\\$]*)*(?:`|\$\{)/y;
 const CLASS = /class\s+([A-Za-z$][\w$]*)\s*(?:extends\s+([\w$.]+)\s*)?\{/y;
@@ -36,6 +35,27 @@ export function declarations(source: string): Declarations | undefined {
   return new Reader(source).read();
 }
 
+/** Where a text is next: searched for once, however often it is asked for. */
+class Next {
+  readonly #source: string;
+  readonly #text: string;
+  #at = -1;
+
+  constructor(source: string, text: string) {
+    this.#source = source;
+    this.#text = text;
+  }
+
+  /** Infinity: nowhere. */
+  from(at: number): number {
+    if (this.#at < at) {
+      const found = this.#source.indexOf(this.#text, at);
+      this.#at = found < 0 ? Infinity : found;
+    }
+    return this.#at;
+  }
+}
+
 class Reader {
   readonly #source: string;
   readonly #back: Backwards;
@@ -43,79 +63,91 @@ class Reader {
   readonly #names = new Set<string>();
   /** What is at the top level beside classes, comments, texts and bodies of functions. */
   #rest = '';
+  readonly #escape: Next;
+  readonly #line: Next;
+  readonly #expression: Next;
 
   constructor(source: string) {
     this.#source = source;
     this.#back = new Backwards(source);
+    this.#escape = new Next(source, '\\');
+    this.#line = new Next(source, '\n');
+    this.#expression = new Next(source, '${');
   }
 
   read(): Declarations | undefined {
     const source = this.#source;
     let at = source.startsWith('#!') ? lineEnd(source, 0) : 0;
-    let depth = 0;
-    for (let found = next(BRACES, source, at); found !== null; found = next(BRACES, source, at)) {
-      const { index, 0: token } = found;
-      this.#rest += `${source.slice(at, index)} `;
-      at = index + token.length;
-      if (token === '{') {
-        if (this.#isBehindParameters(index)) at = this.#closing(BRACES, at);
-        else depth++;
-      } else if (token === '}') depth--;
-      else if (token === 'class' && !this.#isName(index)) at = depth === 0 && this.#isStatement(index) ? this.#class(index) : Infinity;
-      else {
-        if (token.length > 1 && (token[0] === '"' || token[0] === "'")) {
-          if (token.includes('\\')) return undefined;
-          this.#names.add(token.slice(1, -1));
-        } else if (token === 'class') this.#names.add(token);
-        at = this.#other(token, index);
-      }
-      if (!(at <= source.length) || depth < 0 || this.#rest.length > MAX_REST) return undefined;
+    let [braces, parentheses] = [0, 0];
+    for (let end = behind(PARENTHESES, source, at); end <= source.length; end = behind(PARENTHESES, source, at)) {
+      const c = source[end - 1]!;
+      const start = c === 's' ? end - 'class'.length : end - 1;
+      this.#rest += source.slice(at, start) + (c === '(' ? c : ' ');
+      at = end;
+      if (c === '(') parentheses++;
+      else if (c === ')') parentheses--;
+      else if (c === '}') braces--;
+      else if (c === '{') {
+        if (this.#isBehindParameters(start)) at = this.#closing(BRACES, end);
+        else braces++;
+      } else if (c !== 's') {
+        at = this.#other(end - 1);
+        if ((c === "'" || c === '"') && at <= source.length) {
+          if (this.#escape.from(end) < at) return undefined;
+          this.#names.add(source.slice(end, at - 1));
+        }
+      } else if (this.#isName(start)) this.#names.add('class');
+      else at = braces === 0 && parentheses === 0 && this.#isStatement(start) ? this.#class(start) : Infinity;
+      if (at > source.length || braces < 0 || parentheses < 0 || this.#rest.length > MAX_REST) return undefined;
     }
     this.#rest += source.slice(at);
-    if (depth !== 0 || this.#rest.length > MAX_REST || NUMBER_KEY.test(this.#rest)) return undefined;
+    if (braces !== 0 || parentheses !== 0 || this.#rest.length > MAX_REST || NUMBER_KEY.test(this.#rest)) return undefined;
     for (const name of this.#rest.match(WORD) ?? []) this.#names.add(name);
     const end = this.#back.before(source.length) + 1;
     this.#body.push({ type: 'EmptyStatement', start: end, end });
     return { program: { type: 'Program', start: 0, end: source.length, body: this.#body } as never, names: this.#names };
   }
 
-  /** Behind the bracket that closes what is open at `at`; Infinity: it is not sure. */
+  /** Behind the bracket that closes what is open at `from`; Infinity: it is not sure. */
   #closing(tokens: RegExp, from: number): number {
     const source = this.#source;
-    const braces = tokens === BRACES;
     let depth = 1;
-    for (let at = from; at <= source.length;) {
-      const found = next(tokens, source, at);
-      if (found === null) return Infinity;
-      const { index, 0: token } = found;
-      at = index + token.length;
-      if (token === '{') {
-        if (braces) depth++;
+    for (let at = behind(tokens, source, from); at <= source.length; at = behind(tokens, source, at)) {
+      const c = source[at - 1];
+      if (c === '{') {
+        if (tokens === BRACES) depth++;
         else at = this.#closing(BRACES, at);
-      } else if (token === '(') depth++;
-      else if (token === '}' || token === ')') {
-        if ((token === '}') !== braces) return Infinity;
+      } else if (c === '}' || c === ')') {
+        if ((c === '}') !== (tokens === BRACES)) return Infinity;
         if (--depth === 0) return at;
-      } else at = this.#other(token, index);
+      } else if (c === '(') depth++;
+      else at = this.#other(at - 1);
+      if (at > source.length) break;
     }
     return Infinity;
   }
 
-  /** Behind what is no bracket. */
-  #other(token: string, at: number): number {
-    const end = at + token.length;
-    switch (token[0]) {
+  /** Behind what is no bracket and ends at `at`, or begins there. */
+  #other(at: number): number {
+    const source = this.#source;
+    const c = source[at]!;
+    switch (c) {
       case "'":
-      case '"':
-        return token.length > 1 ? end : Infinity;
+      case '"': {
+        const end = source.indexOf(c, at + 1);
+        if (this.#escape.from(at) < end) return textEnd(source, at + 1, c);
+        return end < 0 || this.#line.from(at) < end ? Infinity : end + 1;
+      }
       case '`':
-        return token.length > 1 ? end : this.#template(end);
-      case '/':
-        if (token.length === 1) return this.#source[end] === '*' ? Infinity : this.#back.solidus(at, (bracket) => this.#behindBracket(bracket));
-        this.#back.passed(at, end);
-        return end;
-      case 'c':
-        return this.#isName(at) ? end : Infinity;
+        return this.#template(at + 1);
+      case '/': {
+        const next = source[at + 1];
+        if (next !== '/' && next !== '*') return this.#back.solidus(at, (bracket) => this.#behindBracket(bracket));
+        const end = this.#back.comment(at);
+        return end < 0 ? Infinity : end;
+      }
+      case 's':
+        return this.#isName(at + 1 - 'class'.length) ? at + 1 : Infinity;
       default:
         // A private name, an escape in a name, a comment as HTML has them.
         return Infinity;
@@ -123,11 +155,16 @@ class Reader {
   }
 
   #template(from: number): number {
-    for (let at = from; at <= this.#source.length; at = this.#closing(BRACES, at)) {
-      TEMPLATE.lastIndex = at;
-      if (!TEMPLATE.test(this.#source)) return Infinity;
-      at = TEMPLATE.lastIndex;
-      if (this.#source[at - 1] === '`') return at;
+    const source = this.#source;
+    for (let at = from; at <= source.length; at = this.#closing(BRACES, at)) {
+      const found = source.indexOf('`', at);
+      const end = Math.min(found < 0 ? Infinity : found + 1, this.#expression.from(at) + 2);
+      if (this.#escape.from(at) < end) {
+        TEMPLATE.lastIndex = at;
+        if (!TEMPLATE.test(source)) return Infinity;
+        at = TEMPLATE.lastIndex;
+      } else at = end;
+      if (at > source.length || source[at - 1] === '`') return at;
     }
     return Infinity;
   }
@@ -173,9 +210,10 @@ class Reader {
     CLASS.lastIndex = start;
     const head = CLASS.exec(source);
     if (head === null) return Infinity;
-    const [text, name, base] = head;
+    const name = head[1]!;
+    const base = head[2] as string | undefined;
     if (name === 'extends' || base === 'null') return Infinity;
-    const open = start + text.length - 1;
+    const open = CLASS.lastIndex - 1;
     const body: At[] = [];
     const end = this.#members(open + 1, body);
     if (end === Infinity) return Infinity;
@@ -195,8 +233,8 @@ class Reader {
       MEMBER.lastIndex = start;
       const found = MEMBER.exec(source);
       if (found === null) return Infinity;
-      const [text, isStatic, isAsync, star, accessor, name, sign] = found;
-      at = start + text.length;
+      const [, isStatic, isAsync, star, accessor, name, sign] = found;
+      at = MEMBER.lastIndex;
       const plain = isAsync === undefined && star === undefined && accessor === undefined;
       if (sign === '(') {
         at = this.#closing(PARENTHESES, at);
@@ -222,25 +260,24 @@ class Reader {
   /** Behind what a field begins with: its `;`, or before the brace that ends the class. Without semicolons a method may follow: not sure. */
   #field(from: number): number {
     const source = this.#source;
-    for (let at = from; at <= source.length;) {
-      const found = next(FIELD, source, at);
-      if (found === null) return Infinity;
-      const { index, 0: token } = found;
-      at = index + token.length;
-      if (token === ';') return at;
-      if (token === '}') return index;
-      if (token === '(') at = this.#closing(PARENTHESES, at);
-      else if (token === '{') {
-        const last = this.#back.before(index);
+    for (let at = behind(FIELD, source, from); at <= source.length; at = behind(FIELD, source, at)) {
+      const c = source[at - 1];
+      if (c === ';') return at;
+      if (c === '}') return at - 1;
+      if (c === '(') at = this.#closing(PARENTHESES, at);
+      else if (c === '{') {
+        const last = this.#back.before(at - 1);
         const isValue = source[last] === '=' || (source[last] === '>' && source[last - 1] === '=');
         at = isValue ? this.#closing(BRACES, at) : Infinity;
-      } else at = this.#other(token, index);
+      } else at = c === ')' ? Infinity : this.#other(at - 1);
+      if (at > source.length) break;
     }
     return Infinity;
   }
 }
 
-function next(tokens: RegExp, source: string, at: number): RegExpExecArray | null {
+/** Behind the next token; Infinity: there is none. */
+function behind(tokens: RegExp, source: string, at: number): number {
   tokens.lastIndex = at;
-  return tokens.exec(source);
+  return tokens.test(source) ? tokens.lastIndex : Infinity;
 }

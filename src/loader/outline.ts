@@ -1,4 +1,4 @@
-import { Backwards, DIVISION, isWord, lineEnd, REGEXP, UNSURE, type Block } from './backwards.ts';
+import { Backwards, DIVISION, isWord, lineEnd, REGEXP, textEnd, UNSURE, type Block } from './backwards.ts';
 
 /*
  * What stands inside of functions matters to nobody who looks for declarations, yet it is most of what a parser hands over. A look at the
@@ -177,14 +177,4 @@ export class Blocks {
     const behind = this.#back.comment(at);
     return behind < 0 ? Infinity : behind;
   }
-}
-
-function textEnd(source: string, from: number, quote: string): number {
-  for (let at = from; at < source.length; at++) {
-    const c = source[at];
-    if (c === quote) return at + 1;
-    if (c === '\\') at++;
-    else if (c === '\n' || c === '\r') break;
-  }
-  return Infinity;
 }

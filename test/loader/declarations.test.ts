@@ -77,6 +77,7 @@ const four = class5 => { class5.class }; // the last`;
     ['a class in a function', 'function f() { class A {} }'],
     ['a class that is a value', 'const a = class A {}'],
     ['a class that is spread', 'const a = { ...class A {} }'],
+    ['a class in a loop', 'for (let i = 0; class A {}.x; ) {}'],
     ['a class without a name', 'export default class { a() {} }'],
     ['a class that extends more than a name', 'class A extends mix(B) { a() {} }'],
     ['a class that extends null', 'class A extends null { a() {} }'],
@@ -112,7 +113,6 @@ const four = class5 => { class5.class }; // the last`;
     ['texts and comments in parameters', `class A { m(a = ')', /* ) { */ b = { c: [')'] }) /* { */ { '}' // }\n } }`],
     ['properties that are called class', 'class A { m() { a.class = { class: 1 } } }'],
     ['words in comments', 'class A { /** a class */ m() { /* class */ } // class\n }'],
-    ['class in a loop', 'for (let i = 0; class A { m() {} }.x; ) {}'],
   ])('are not misled by %s', (what, source) => {
     const expected = all(parsed(source) as unknown as Tree).filter(({ type }) => type.startsWith('Class') && type !== 'ClassBody');
     expect([what, classesOf(declarations(source)!.program)]).toEqual([what, expected.map(described)]);
@@ -144,5 +144,5 @@ function filesOf(folder: string): readonly string[] {
     .filter((entry) => entry.isFile() && /\.[cm]?js$/.test(entry.name))
     .map(({ name, parentPath }) => join(parentPath, name))
     .toSorted()
-    .filter((_, n) => n % 6 === 0);
+    .filter((_, n) => n % Number(process.env['EVERY'] ?? 6) === 0);
 }
