@@ -29,11 +29,11 @@ const MAX_TEXTS = 500;
  * The source of one site, for `new Function`. Every site has functions of its own, so type feedback of one call site never mixes with
  * another's, and V8 can inline advice and original into the caller.
  */
-export function chainSource(request: ChainRequest, names: readonly string[]): ChainText {
-  const shape = shapeOf(request);
+export function chainSource(request: ChainRequest, what: 'shell' | 'other', names: readonly string[]): ChainText {
+  const shape = `${what},${shapeOf(request)}`;
   let known = texts.get(shape);
   if (known === undefined) {
-    const text = new Source(request).text();
+    const text = new Source(request)[what]();
     const words = new Set(text.match(/[\w$]+/g));
     const ofAdvice = request.advice.flatMap((_, i) => [`A${i}`, `I${i}`]);
     known = { text, names: [...names, ...ofAdvice].filter((name) => words.has(name)) };
@@ -57,6 +57,9 @@ function arityOf(original: AnyFunction): number {
   return Number.isInteger(declared) ? (declared as number) : 0;
 }
 
+/** V8 reduces Reflect.construct to a plain construction for `arguments`, not for an array. */
+const BUILD = 'function build() { return Reflect.construct(O, arguments, this); }';
+
 class Source {
   readonly #request: ChainRequest;
   /** Declared number of arguments: the call with as many is the fast one. */
@@ -73,9 +76,14 @@ class Source {
     this.#construct = request.signature.kind === 'construct';
   }
 
-  text(): string {
-    const shell = this.#construct && this.#request.callee.invoked !== true ? this.#constructShell() : this.#functionShell();
-    return ['"use strict";', ...this.#functions.values(), shell].join('\n');
+  /** What callers reach. Most calls have the declared number of arguments: code for others is made when there is one. */
+  shell(): string {
+    const shell = this.#standsIn ? this.#constructShell() : this.#functionShell();
+    return ['"use strict";', ...this.#functions.values(), 'let other;', shell].join('\n');
+  }
+
+  get #standsIn(): boolean {
+    return this.#construct && this.#request.callee.invoked !== true;
   }
 
   #names(count: number | undefined): string[] {
@@ -224,12 +232,18 @@ return made === undefined && self.late === undefined ? self.instance : self.made
   }
 
   /** Level 0 for other numbers of arguments than the declared one; its receiver is the shell's. */
-  #other(): string {
+  other(): string {
     const others = this.#counts.filter((count) => count !== this.#arity);
     const most = Math.max(0, ...others);
     const each = others.map((count) => `if (arguments.length === ${count}) return ${this.#levelFunction(0, count)}(${this.#list(count, 'this')});\n`).join('');
     const any = this.#levelFunction(0, undefined);
-    return `function other(${this.#list(most)}) {\n${each}return rest.apply(this, arguments);\n}\nfunction rest(...args) { return ${any}(this, args); }`;
+    return [
+      '"use strict";',
+      ...(this.#standsIn ? [BUILD] : []),
+      ...this.#functions.values(),
+      `function rest(...args) { return ${any}(this, args); }`,
+      `return function other(${this.#list(most)}) {\n${each}return rest.apply(this, arguments);\n};`,
+    ].join('\n');
   }
 
   #fixed(self: Shape['self']): string {
@@ -244,26 +258,21 @@ return made === undefined && self.late === undefined ? self.instance : self.made
     const { callee, signature } = this.#request;
     const body = [
       `if (ST.mode === 0) return ${this.#call({ count: undefined, self: 'this', args: 'arguments' })};`,
-      `${this.#fixed('this')}if (ST.mode === 1) return other.apply(this, arguments);`,
+      `${this.#fixed('this')}if (ST.mode === 1) return (other ??= MORE()).apply(this, arguments);`,
       'return ST.site.shell.apply(this, arguments);',
     ].join('\n');
     const constructible = signature.kind === 'execution' && isConstructible(callee.original);
     // Where the name means the shell, as at load time, so does new.target.
     const target = callee.newTarget === 'shell' ? 'new.target' : 'new.target === shell ? O : new.target';
     const construct = `if (new.target !== undefined) return Reflect.construct(O, arguments, ${target});`;
-    return [
-      this.#other(),
-      constructible ? `function shell(${list}) {\n${construct}\n${body}\n}\nreturn shell;` : `return { [K](${list}) {\n${body}\n} }[K];`,
-    ].join('\n');
+    return constructible ? `function shell(${list}) {\n${construct}\n${body}\n}\nreturn shell;` : `return { [K](${list}) {\n${body}\n} }[K];`;
   }
 
   #constructShell(): string {
     const { newTarget } = this.#request.callee;
     const known = this.#counts[0] === this.#arity;
     return [
-      // V8 reduces Reflect.construct to a plain construction for `arguments`, not for an array.
-      'function build() { return Reflect.construct(O, arguments, this); }',
-      this.#other(),
+      BUILD,
       `function shell(${this.#list(this.#arity)}) {`,
       'const nt = new.target;',
       'if (nt === undefined) return Reflect.apply(O, this, arguments);',
@@ -272,7 +281,7 @@ return made === undefined && self.late === undefined ? self.instance : self.made
       known ? `if (arguments.length === ${this.#arity}) return ${this.#call({ count: this.#arity, self: 'self' })};` : '',
       'return Reflect.construct(O, arguments, self);',
       '}',
-      `${this.#fixed('self')}if (ST.mode === 1) return other.apply(self, arguments);`,
+      `${this.#fixed('self')}if (ST.mode === 1) return (other ??= MORE()).apply(self, arguments);`,
       'return Reflect.construct(ST.site.shell, arguments, nt === shell ? ST.site.shell : nt);',
       '}',
       'return shell;',

@@ -23,7 +23,7 @@ export function canGenerateCode(): boolean {
 /** Compiles the advice of a site around its original. The shell keeps name, length, prototype, `this` and arguments. */
 export function compileChain(request: ChainRequest): CompiledChain {
   const state: ShellState = { mode: 1, site: request.site };
-  const shell = canGenerateCode() ? generate(request, state) : compileClosures(request, state);
+  const shell = canGenerateCode() ? generate(request, 'shell', state) : compileClosures(request, state);
   return { shell: dress(shell, request), state };
 }
 
@@ -53,11 +53,12 @@ const TO_STRING: PropertyDescriptor = {
 /** What the text of a chain may name; a join point class is `JP` and its number of arguments. */
 const NAMES: readonly string[] = [
   ...Object.keys(HELPERS),
-  ...['ST', 'SIG', 'O', 'P', 'K', 'NT'],
+  ...['ST', 'SIG', 'O', 'P', 'K', 'NT', 'MORE'],
   ...Array.from({ length: MAX_COUNT + 1 }, (_, count) => `JP${count}`),
 ];
 
-function valueOf(name: string, { callee, advice, signature }: ChainRequest, state: ShellState): unknown {
+function valueOf(name: string, request: ChainRequest, state: ShellState): unknown {
+  const { callee, advice, signature } = request;
   switch (name) {
     case 'ST':
       return state;
@@ -71,6 +72,8 @@ function valueOf(name: string, { callee, advice, signature }: ChainRequest, stat
       return callee.inherited?.key ?? signature.name;
     case 'NT':
       return callee.newTarget;
+    case 'MORE':
+      return () => generate(request, 'other', state);
     default:
   }
   if (name in HELPERS) return HELPERS[name as keyof typeof HELPERS];
@@ -79,9 +82,9 @@ function valueOf(name: string, { callee, advice, signature }: ChainRequest, stat
   return name.startsWith('A') ? run : aspect;
 }
 
-function generate(request: ChainRequest, state: ShellState): AnyFunction {
+function generate(request: ChainRequest, what: 'shell' | 'other', state: ShellState): AnyFunction {
   // Parameters, unlike constants of the body, need no check that they are initialised, which keeps what V8 inlines small.
-  const { text, names } = chainSource(request, NAMES);
+  const { text, names } = chainSource(request, what, NAMES);
   // oxlint-disable-next-line no-new-func
   const factory = new Function(...names, text) as AnyFunction;
   return factory(...names.map((name) => valueOf(name, request, state))) as AnyFunction;
