@@ -46,9 +46,14 @@ export class BinaryWriter {
     this.#pos = this.#start + length;
   }
 
-  /** Ends the message and returns it. */
-  finish(): Uint8Array {
-    const bytes = new Uint8Array(this.#memory, this.#start, this.#pos - this.#start);
+  /** The message as it is now, until more is written. */
+  view(): Uint8Array {
+    return new Uint8Array(this.#memory, this.#start, this.#pos - this.#start);
+  }
+
+  /** Ends the message and returns it, without its first `skipped` bytes. */
+  finish(skipped = 0): Uint8Array {
+    const bytes = new Uint8Array(this.#memory, this.#start + skipped, this.#pos - this.#start - skipped);
     this.#start = this.#pos;
     return bytes;
   }
@@ -129,12 +134,11 @@ export class BinaryWriter {
     this.raw(value);
   }
 
-  /** Bytes as they are. */
-  raw(value: Uint8Array): void {
-    const { length } = value;
+  /** Bytes as they are: the first `length` of them. @defaultValue all */
+  raw(value: Uint8Array, length: number = value.length): void {
     this.#reserve(length);
     if (length > SHORT_BYTES) {
-      this.#slab.set(value, this.#pos);
+      this.#slab.set(length === value.length ? value : value.subarray(0, length), this.#pos);
     } else {
       const slab = this.#slab;
       const at = this.#pos;

@@ -58,12 +58,9 @@ export class FrameSigner {
     out.raw(this.#session);
     out.varint(number);
     out.f64(this.#now());
-    const prefix = out.finish();
-    const mac = hmacSha256(current.key('sign'), prefix, envelope.body);
-    out.raw(prefix.subarray(scopeBytes));
-    out.raw(mac);
     const { id, type, sender, replyTo, body } = envelope;
-    return { id, type, sender, replyTo, body, seal: out.finish() };
+    out.raw(hmacSha256(current.key('sign'), out.view(), body));
+    return { id, type, sender, replyTo, body, seal: out.finish(scopeBytes) };
   }
 
   /** A channel that is used no more. */
@@ -92,6 +89,10 @@ export class FrameVerifier {
   readonly #channel: Channel;
   readonly #options: VerifierOptions;
   readonly #windows = new Map<string, ReplayWindow>();
+  /** Of the sender heard last, by the two halves of its session. */
+  #latest: ReplayWindow | undefined;
+  #latestLow = 0;
+  #latestHigh = 0;
 
   constructor(channel: Channel, options: VerifierOptions) {
     this.#channel = channel;
@@ -104,15 +105,17 @@ export class FrameVerifier {
     const { seal, body } = envelope;
     const reader = new BinaryReader(seal ?? body);
     let keyId: string;
-    let session: Uint8Array;
+    let low: number;
+    let high: number;
     let number: number;
     let signedAt: number;
     let headerBytes: number;
     let mac: Uint8Array;
     try {
       if (reader.u8() !== SIGNED_BODY) throw SECURITY_ERRORS.UNSIGNED();
-      keyId = reader.string();
-      session = reader.raw(SESSION_BYTES);
+      keyId = reader.name();
+      low = reader.u32();
+      high = reader.u32();
       number = reader.varint();
       signedAt = reader.f64();
       headerBytes = reader.offset;
@@ -125,25 +128,29 @@ export class FrameVerifier {
     // In the process that signed it, the signature still stands apart.
     const content = seal === undefined ? body.subarray(headerBytes + MAC_BYTES) : body;
     writeScope(this.#channel, envelope);
-    out.raw((seal ?? body).subarray(0, headerBytes));
-    const expected = hmacSha256(key.key('sign'), out.finish(), content);
-    if (!timingSafeEqual(expected, mac)) throw SECURITY_ERRORS.BAD_SIGNATURE();
+    out.raw(seal ?? body, headerBytes);
+    if (!timingSafeEqual(hmacSha256(key.key('sign'), out.view(), content), mac)) throw SECURITY_ERRORS.BAD_SIGNATURE();
     const age = now() - signedAt;
     if (age > ttlMs + skewMs) throw SECURITY_ERRORS.EXPIRED({ seconds: Math.round(age / 1000) });
     if (age < -skewMs) throw SECURITY_ERRORS.FUTURE({ seconds: Math.round(-age / 1000) });
-    const window = this.#window(Buffer.from(session.buffer, session.byteOffset, SESSION_BYTES).toString('latin1'));
+    const window = this.#window(low, high);
     if (!window.fresh(number)) throw SECURITY_ERRORS.REPLAYED();
     const { id, type, sender, replyTo } = envelope;
     return { envelope: { id, type, sender, replyTo, body: content }, take: () => window.take(number) };
   }
 
-  #window(session: string): ReplayWindow {
+  #window(low: number, high: number): ReplayWindow {
+    if (this.#latest !== undefined && low === this.#latestLow && high === this.#latestHigh) return this.#latest;
+    const session = `${low} ${high}`;
     let window = this.#windows.get(session);
     if (window === undefined) {
       window = new ReplayWindow();
       if (this.#windows.size >= MAX_SENDERS) this.#windows.delete(this.#windows.keys().next().value as string);
     } else this.#windows.delete(session);
     this.#windows.set(session, window);
+    this.#latest = window;
+    this.#latestLow = low;
+    this.#latestHigh = high;
     return window;
   }
 }

@@ -23,7 +23,7 @@ test.each([
 test('agrees with node:crypto at every size, whatever was hashed before and with which key', () => {
   const keys = [createSecretKey(Buffer.alloc(32, 1)), createSecretKey(Buffer.alloc(32, 2))];
   fc.assert(
-    fc.property(fc.array(fc.tuple(fc.nat(1), fc.nat(300), fc.nat(10_000), fc.nat(255)), { maxLength: 8 }), (messages) => {
+    fc.property(fc.array(fc.tuple(fc.nat(1), fc.nat(300), fc.nat(80_000), fc.nat(255)), { maxLength: 8 }), (messages) => {
       for (const [which, first, second, fill] of messages) {
         const [a, b] = [Buffer.alloc(first, fill), Buffer.alloc(second, fill ^ 1)];
         expect(hmacSha256(keys[which]!, a, b)).toEqual(createHmac('sha256', keys[which]!).update(a).update(b).digest());
