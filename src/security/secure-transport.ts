@@ -22,6 +22,30 @@ const logger = createLogger('security');
 const warnRarely = (): ((channel: Channel, error: Error) => void) =>
   rarely(1000, (refused, channel: Channel, error: Error) => logger.warn('a frame was refused', { channel, error: error.message, refused }));
 
+class VerifiedDelivery implements Delivery {
+  readonly envelope: Envelope;
+  readonly redelivered: boolean;
+  readonly #verified: Verified;
+  readonly #delivery: Delivery;
+
+  constructor(verified: Verified, delivery: Delivery) {
+    this.envelope = verified.envelope;
+    this.redelivered = delivery.redelivered;
+    this.#verified = verified;
+    this.#delivery = delivery;
+  }
+
+  ack(): void {
+    this.#verified.take();
+    this.#delivery.ack();
+  }
+
+  nack(how?: { requeue?: boolean }): void {
+    if (how?.requeue === false) this.#verified.take();
+    this.#delivery.nack(how);
+  }
+}
+
 /**
  * A transport whose frames are signed and verified; what does not verify reaches no handler and no decoder of bodies.
  *
@@ -65,18 +89,7 @@ export function secureTransport(transport: Transport, ring: KeyRing, options: Se
           delivery.ack();
           return;
         }
-        handler({
-          envelope: verified.envelope,
-          redelivered: delivery.redelivered,
-          ack() {
-            verified.take();
-            delivery.ack();
-          },
-          nack(how) {
-            if (how?.requeue === false) verified.take();
-            delivery.nack(how);
-          },
-        });
+        handler(new VerifiedDelivery(verified, delivery));
       });
     },
     subscribe(topic, handler) {

@@ -44,20 +44,18 @@ export function createKeepAlive(): KeepAlive {
     begin,
     end,
     hold(start) {
-      begin();
+      if (pending++ === 0) apply();
       let held = true;
-      const release = (): void => {
-        if (held) end();
-        held = false;
-      };
       return new Promise<void>((resolve, reject) => {
         start(
           () => {
-            release();
+            if (held) end();
+            held = false;
             resolve();
           },
           (error) => {
-            release();
+            if (held) end();
+            held = false;
             reject(error);
           },
         );

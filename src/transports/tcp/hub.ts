@@ -24,6 +24,7 @@ const MAX_PER_CONNECTION = 10_000;
 const MAX_WAITING_BYTES = 268_435_456;
 const MAX_WAITING_SENDS = 65_536;
 const MAX_REFUSED = 1000;
+/** A smaller body that is less than half of the chunk it came in is copied. */
 const COPY_BODY_BYTES = 8192;
 /** A client that says nothing must not hold a connection. */
 const HANDSHAKE_MS = 10_000;
@@ -121,7 +122,7 @@ class HubConnection {
         return reader.end();
       }
       case OP.BROADCAST:
-        return this.#context.broker.broadcast(reader.string(), readEnvelope(reader));
+        return this.#context.broker.broadcast(reader.name(), readEnvelope(reader));
       case OP.DELETE:
         return this.#delete(reader, session);
       case OP.CONSUME:
@@ -146,7 +147,7 @@ class HubConnection {
 
   #send(reader: BinaryReader, session: Session): void {
     const seq = reader.varint();
-    const queue = reader.string();
+    const queue = reader.name();
     const envelope = unpinned(readEnvelope(reader));
     if (!session.isNew(seq)) {
       // Sent again: it is in its queue already, or waits for room there and is confirmed when it has it.
@@ -308,7 +309,9 @@ class HubConnection {
 
 /** A small frame that waits in a queue shall not keep alive the whole chunk it came in. */
 function unpinned(envelope: Envelope): Envelope {
-  return envelope.body.length < COPY_BODY_BYTES ? { ...envelope, body: envelope.body.slice() } : envelope;
+  const { id, type, sender, replyTo, body } = envelope;
+  if (body.length >= COPY_BODY_BYTES || 2 * body.length >= body.buffer.byteLength) return envelope;
+  return { id, type, sender, replyTo, body: body.slice() };
 }
 
 function codeOf(error: unknown): string {

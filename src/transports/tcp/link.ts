@@ -29,7 +29,10 @@ export interface LinkHandlers {
 const SLAB_BYTES = 262_144;
 /** Output is written when this much is there, else once per turn of the event loop. */
 const FLUSH_BYTES = 65_536;
-/** Nor does a frame wait longer than this behind others that are dealt with in the same turn, milliseconds: the peer has work meanwhile. */
+/**
+ * Nor does a frame wait longer than this behind others that are dealt with in the same turn, milliseconds: the peer has work
+ * meanwhile. And after so long a silence the peer waits, it may be: what comes then is written when the callback at work has ended.
+ */
 const FLUSH_MS = 0.1;
 /** An answer to what was received is written within so many turns: then what has only to be confirmed needs no write of its own. */
 const LATE_TURNS = 3;
@@ -43,6 +46,9 @@ const HARD_BACKLOG_BYTES = 16_777_216;
 const LINGER_MS = 1000;
 /** Characters of an error that are told to the peer; it must fit a frame of the handshake. */
 const TOLD_CHARACTERS = 1000;
+
+/** Its `then` is the cheapest way to a microtask. */
+const SOON = Promise.resolve();
 
 /**
  * One live connection: frames in, frames out in batches, signs of life, and one end.
@@ -63,7 +69,10 @@ export class Link {
   #chunkBytes = 0;
   #flushScheduled = false;
   #flushBy = 0;
-  #late = false;
+  #flushedAt = 0;
+  /** Turns until what may ride with other frames leaves by itself; 0 when there is no such. */
+  #lateTurns = 0;
+  #lateScheduled = false;
   #wroteSinceBeat = false;
   #silentBeats = 0;
   #ending = false;
@@ -76,7 +85,7 @@ export class Link {
     this.#parser = new FrameParser((bytes) => {
       if (this.#closed || this.#ending) return;
       const op = bytes[0] as number;
-      if (op !== OP.PING) handlers.frame(op, new BinaryReader(bytes.subarray(1)));
+      if (op !== OP.PING) handlers.frame(op, new BinaryReader(bytes, 1));
     });
     socket.setNoDelay(true);
     socket.unref();
@@ -140,32 +149,51 @@ export class Link {
         this.#chunkBytes += body.length;
       }
     }
-    if (!this.#flushScheduled) this.#flushBy = performance.now() + FLUSH_MS;
-    if (writer.length + this.#chunkBytes >= FLUSH_BYTES || performance.now() >= this.#flushBy) {
+    const now = performance.now();
+    if (!this.#flushScheduled) {
+      this.#flushBy = now + FLUSH_MS;
+      this.#schedule(now);
+    }
+    if (writer.length + this.#chunkBytes >= FLUSH_BYTES || now >= this.#flushBy) {
       this.flush();
-      this.#flushBy = performance.now() + FLUSH_MS;
-    } else this.scheduleFlush();
+      this.#flushBy = now + FLUSH_MS;
+    }
   }
 
   scheduleFlush(): void {
-    if (this.#flushScheduled || this.#closed) return;
-    this.#flushScheduled = true;
-    setImmediate(() => {
-      this.#flushScheduled = false;
-      if (this.#closed || this.#ending) return;
-      this.#handlers.beforeFlush();
-      this.flush();
-    });
+    if (!this.#flushScheduled) this.#schedule(performance.now());
   }
 
+  #schedule(now: number): void {
+    if (this.#closed) return;
+    this.#flushScheduled = true;
+    if (now - this.#flushedAt > FLUSH_MS) void SOON.then(this.#flushDue);
+    else setImmediate(this.#flushDue);
+  }
+
+  readonly #flushDue = (): void => {
+    if (!this.#closed && !this.#ending) {
+      this.#handlers.beforeFlush();
+      this.flush();
+    }
+    this.#flushScheduled = false;
+    this.#lateTurns = 0;
+  };
+
   /** Of what may ride with the next frames (confirms): leaves with them, or by itself a few turns of the event loop later. */
-  scheduleLate(turns = LATE_TURNS): void {
-    if (this.#flushScheduled || this.#late) return;
-    if (turns === 0) return this.scheduleFlush();
-    this.#late = true;
+  scheduleLate(): void {
+    if (this.#flushScheduled || this.#lateTurns > 0) return;
+    this.#lateTurns = LATE_TURNS;
+    if (!this.#lateScheduled) this.#waitTurn();
+  }
+
+  #waitTurn(): void {
+    this.#lateScheduled = true;
     setImmediate(() => {
-      this.#late = false;
-      this.scheduleLate(turns - 1);
+      this.#lateScheduled = false;
+      if (this.#lateTurns === 0) return;
+      if (--this.#lateTurns > 0) this.#waitTurn();
+      else this.scheduleFlush();
     });
   }
 
@@ -177,6 +205,7 @@ export class Link {
     this.#chunks = [];
     this.#chunkBytes = 0;
     this.#wroteSinceBeat = true;
+    this.#flushedAt = performance.now();
     if (chunks.length === 1) {
       this.#socket.write(chunks[0] as Uint8Array);
     } else {
