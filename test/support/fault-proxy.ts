@@ -25,7 +25,11 @@ export async function faultProxy(targetPort: number): Promise<FaultProxy> {
   let deaf = false;
   let [refusing, holed, delayMs, budget, accepted] = [false, false, 0, Number.POSITIVE_INFINITY, 0];
   const cut = (): void => {
-    for (const socket of sockets) socket.resetAndDestroy();
+    for (const socket of sockets) {
+      // One that is being shut down cannot be reset (EINVAL), and would stay open for ever: Node does not close it then.
+      if (socket.writableEnded) socket.destroy();
+      else socket.resetAndDestroy();
+    }
   };
   const pipe = (from: Socket, to: Socket, upstream: boolean): void => {
     from.on('data', (chunk: Buffer) => {
