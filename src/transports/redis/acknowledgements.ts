@@ -5,7 +5,7 @@ import type { RedisConsumer } from './consumers.ts';
 /** Acknowledgements in one call. */
 const MAX_ACKS = 1000;
 /** They are written when they are as many, or half of what the consumer may have in hand, or after as many milliseconds. */
-const ACKS_TOGETHER = 16;
+const ACKS_TOGETHER = 32;
 const ACK_DELAY_MS = 4;
 
 export interface AcknowledgementsHost {
@@ -44,7 +44,7 @@ export class Acknowledgements {
 
   async write(connection: RedisConnection, consumer: RedisConsumer): Promise<void> {
     const tags = [...consumer.acked].filter((tag) => !consumer.underWay.has(tag));
-    for (let i = 0; i < tags.length || consumer.taken.frames > 0; i += MAX_ACKS) {
+    for (let i = 0; i < tags.length || (i === 0 && consumer.taken.frames > 0); i += MAX_ACKS) {
       const some = tags.slice(i, i + MAX_ACKS);
       const { frames, bytes } = consumer.taken;
       consumer.taken.frames = consumer.taken.bytes = 0;
