@@ -46,12 +46,21 @@ export class Acknowledgements {
     const tags = [...consumer.acked].filter((tag) => !consumer.underWay.has(tag));
     for (let i = 0; i < tags.length || (i === 0 && consumer.taken.frames > 0); i += MAX_ACKS) {
       const some = tags.slice(i, i + MAX_ACKS);
-      const { frames, bytes } = consumer.taken;
-      consumer.taken.frames = consumer.taken.bytes = 0;
+      const { queue, generation, taken } = consumer;
+      const name = `${this.#host.client}.${consumer.number}`;
+      const { frames, bytes } = taken;
+      taken.frames = taken.bytes = 0;
       for (const tag of some) consumer.underWay.add(tag);
       try {
-        await connection.script('ack', consumer.queue, `${this.#host.client}.${consumer.number}`, consumer.generation, frames, bytes, ...some);
+        const done = consumer.reader !== undefined && (await connection.directAck(queue, name, generation, bytes, ...some));
+        if (!done) await connection.script('ack', queue, name, generation, frames, bytes, ...some);
         for (const tag of some) consumer.acked.delete(tag);
+      } catch (error) {
+        if (generation === consumer.generation) {
+          taken.frames += frames;
+          taken.bytes += bytes;
+        }
+        throw error;
       } finally {
         for (const tag of some) consumer.underWay.delete(tag);
       }

@@ -5,10 +5,12 @@ import type { Session } from '../reconnector.ts';
 import { isTlsError, tlsConnectOptions } from '../tls.ts';
 import type { BrokerAddress, BrokerClientSettings } from '../settings.ts';
 import { PartsCommand } from './parts-command.ts';
-import { BROKER_SCRIPT } from './script.ts';
+import { BROKER_SCRIPT, DIRECT_ACK_SCRIPT } from './script.ts';
 import { sendAddition, type Addition } from './transaction.ts';
 
-const SCRIPT_SHA = createHash('sha1').update(BROKER_SCRIPT).digest('hex');
+const sha = (script: string): string => createHash('sha1').update(script).digest('hex');
+const SCRIPT_SHA = sha(BROKER_SCRIPT);
+const DIRECT_ACK_SHA = sha(DIRECT_ACK_SCRIPT);
 
 export type ScriptArgument = string | number | Uint8Array;
 
@@ -45,6 +47,11 @@ export class RedisConnection implements Session {
   /** Calls the broker's script. @throws SP_TRANSPORT_LOST and replies that are errors */
   script(op: string, ...args: readonly ScriptArgument[]): Promise<unknown> {
     return this.command('evalsha', SCRIPT_SHA, 0, op, this.#prefix, this.incarnation, this.#ttl, ...args);
+  }
+
+  /** Calls the script for what is acknowledged by a consumer that reads by itself. False: that is not so, or there is more to do. */
+  async directAck(...args: readonly ScriptArgument[]): Promise<boolean> {
+    return (await this.command('evalsha', DIRECT_ACK_SHA, 0, this.#prefix, ...args)) !== -1;
   }
 
   command(name: string, ...args: readonly ScriptArgument[]): Promise<unknown> {
@@ -188,7 +195,7 @@ export async function connectRedis(address: BrokerAddress, settings: BrokerClien
     // Only its user decides whether the transport keeps the process alive.
     redis.stream.unref();
     if (last !== undefined) throw last;
-    await Promise.all([connection.command('script', 'load', BROKER_SCRIPT), connection.identify()]);
+    await Promise.all([...[BROKER_SCRIPT, DIRECT_ACK_SCRIPT].map((script) => connection.command('script', 'load', script)), connection.identify()]);
   } catch (error) {
     redis.disconnect();
     throw redisError(last ?? (error as Error), shown);
