@@ -25,17 +25,22 @@ export function editClass(text: WovenText, node: ClassNode, name: string, again:
   const renamed = new Map<string, string>();
   let insert = '';
 
-  let wanted = mayInherit(text, node, name);
+  const inherits = mayInherit(text, node, name);
+  const asked = new Set<string>();
+  let wanted = inherits;
   for (const member of members) {
     if (member.type !== 'MethodDefinition' || member['kind'] === 'constructor') continue;
     const key = keyName(member['key'] as Node, member['computed'] === true);
     if (key?.startsWith('#') === true) continue;
     const kind = KINDS[member['kind'] as keyof typeof KINDS];
     const shadow: PartialShadow = { kind, isStatic: member['static'] === true, ...own, ...(key === undefined ? {} : { name: key }) };
-    if (text.matches(shadow, member)) wanted = true;
+    if (!text.matches(shadow, member)) continue;
+    wanted = true;
+    if (key !== undefined) asked.add(key);
   }
   if (wanted) {
-    const site = text.site('class', name, name);
+    // All names of a declared class are in its text.
+    const site = text.declared && !inherits ? text.site('class', name, name, '', [...asked].join(' ')) : text.site('class', name, name);
     // Nothing of the class runs before what is behind it.
     if (text.declared && !members.some((member) => member.type === 'PropertyDefinition' && member['static'] === true))
       edit.appendLeft(node.end, `;${site}(${name});`);
@@ -43,8 +48,8 @@ export function editClass(text: WovenText, node: ClassNode, name: string, again:
   }
 
   for (const { name: key, isStatic, kinds } of privateMembers(members)) {
-    const asked = [...kinds.keys()].filter((kind) => text.matches({ kind, name: key, isStatic, ...own }, node));
-    if (asked.length === 0) continue;
+    const used = [...kinds.keys()].filter((kind) => text.matches({ kind, name: key, isStatic, ...own }, node));
+    if (used.length === 0) continue;
     const other = `${key}${text.prefix}`;
     renamed.set(key, other);
     const prefix = isStatic ? 'static ' : '';
@@ -55,11 +60,11 @@ export function editClass(text: WovenText, node: ClassNode, name: string, again:
     }
     // An accessor is run through its site, where that is asked for; its other half passes.
     if (kinds.has('get')) {
-      const site = asked.includes('get') ? text.site('private', key, name, `${flags}g`) : undefined;
+      const site = used.includes('get') ? text.site('private', key, name, `${flags}g`) : undefined;
       insert += `${prefix}get ${other}(){return ${site === undefined ? `this.${key}` : `${site}.r(this,()=>this.${key})`}}`;
     }
     if (kinds.has('set')) {
-      const site = asked.includes('set') ? text.site('private', key, name, `${flags}t`) : undefined;
+      const site = used.includes('set') ? text.site('private', key, name, `${flags}t`) : undefined;
       insert += `${prefix}set ${other}(v){${site === undefined ? `this.${key}=v` : `${site}.r(this,(v)=>{this.${key}=v},v)`}}`;
     }
   }

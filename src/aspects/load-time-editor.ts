@@ -21,6 +21,14 @@ export interface EditorOptions {
   readonly unreadable?: (module: SourceModule, why: string) => void;
 }
 
+function includesAny(source: string, texts: readonly string[]): boolean {
+  for (let i = 0; i < texts.length; i++) {
+    const text = texts[i]!;
+    if (source.includes(text[0] === '#' ? text.slice(1) : text)) return true;
+  }
+  return false;
+}
+
 /** Minifiers choose their own quotes. */
 const WOVEN = new RegExp(`Symbol\\.for\\((['"\`])${GLOBAL.replace('.', '\\.')}\\1\\)`);
 
@@ -28,8 +36,7 @@ const WOVEN = new RegExp(`Symbol\\.for\\((['"\`])${GLOBAL.replace('.', '\\.')}\\
 export function createEditor({ bindings, report, dryRun, edited, unreadable }: EditorOptions): SourceEditor {
   const isCandidate = (pointcut: Pointcut, { url, source }: SourceModule): boolean =>
     // What most modules lack, and is found fastest, first.
-    (pointcut.requiredTexts === undefined || pointcut.requiredTexts.some((text) => source.includes(text.startsWith('#') ? text.slice(1) : text))) &&
-    pointcut.evaluate({ module: url }) !== false;
+    (pointcut.requiredTexts === undefined || includesAny(source, pointcut.requiredTexts)) && pointcut.evaluate({ module: url }) !== false;
   /** Asked several times of each module that some pointcut may match. */
   let last: { readonly url: string; readonly source: string; readonly of: Bindings; readonly found: Bindings } | undefined;
   const candidates = (module: SourceModule): Bindings => {
@@ -41,7 +48,11 @@ export function createEditor({ bindings, report, dryRun, edited, unreadable }: E
   return {
     name: 'weave',
     wants(module: SourceModule): boolean {
-      if (!bindings().some(({ pointcut }) => isCandidate(pointcut, module))) return false;
+      // For most modules this is all: no closures.
+      const all = bindings();
+      let n = 0;
+      while (n < all.length && !isCandidate(all[n]!.pointcut, module)) n++;
+      if (n === all.length) return false;
       if (!module.source.includes(GLOBAL) || !WOVEN.test(module.source)) return true;
       report.skipped(module, 0, undefined, 'it is woven already');
       return false;

@@ -10,8 +10,8 @@ export interface SiteHost {
   /** Advice for a join point; also of aspects registered later, for which the site is kept (weakly). */
   entriesFor(shadow: PartialShadow, typesOf?: TypesOf): readonly Entry[];
   placed(site: Site, shadow: PartialShadow, typesOf?: TypesOf): void;
-  /** Weaves the members of a class or an object. */
-  made(target: object, name: string, url: string): void;
+  /** Weaves the members of a class or an object; `names`: when its text was edited, no others were to be woven. */
+  made(target: object, name: string, url: string, names?: readonly string[]): void;
 }
 
 /** The sites of a module that has begun to run, by number: each is what its text calls. */
@@ -31,12 +31,12 @@ class LoadTimeSite {
   }
 
   handler(): unknown {
-    const [what, name, declaringType, flags = ''] = this.#text;
+    const [what, name, declaringType, flags = '', more] = this.#text;
     switch (what) {
       case 'class':
       case 'object':
         return (target: object): object => {
-          this.#host.made(target, declaringType, this.#url);
+          this.#host.made(target, declaringType, this.#url, typeof more === 'string' ? more.split(' ') : undefined);
           return target;
         };
       case 'function':

@@ -119,9 +119,9 @@ class Registration implements WeaveHandle {
 }
 
 /** Weaves the public members of a class, or the functions of an object, as it is made. */
-function weaveMembers(registration: Registration, target: object, name: string, url: string): void {
+function weaveMembers(registration: Registration, target: object, name: string, url: string, names?: readonly string[]): void {
   try {
-    const { matched } = weaveEntries(target, registration.entries, { module: url, className: name, quiet: true, membersOnly: true });
+    const { matched } = weaveEntries(target, registration.entries, { module: url, className: name, quiet: true, membersOnly: true, names });
     registration.matched(matched);
   } catch (error) {
     // The module must load all the same.
@@ -133,12 +133,15 @@ function weaveMembers(registration: Registration, target: object, name: string, 
 const host: SiteHost = {
   entriesFor: (shadow, typesOf) => [...registrations].flatMap((registration) => registration.entriesFor(shadow, typesOf)),
   placed: (site, shadow, typesOf) => remember({ site: new WeakRef(site), shadow, typesOf }),
-  made(target, name, url) {
+  made(target, name, url, names) {
     remember({ target: new WeakRef(target), name, url });
-    for (const registration of registrations) weaveMembers(registration, target, name, url);
+    const known = upToDate.has(url) ? names : undefined;
+    for (const registration of registrations) weaveMembers(registration, target, name, url, known);
   },
 };
 
+/** Modules edited since an aspect was registered last: their text says all that is to be woven. */
+const upToDate = new Set<string>();
 /** Edited modules that have not run yet. */
 const awaited = new Map<string, SourceModule['format']>();
 const editListeners = new Set<(module: SourceModule, text: () => string) => void>();
@@ -165,6 +168,7 @@ function checkDropped(): void {
 let checking = false;
 
 function awaitRun(module: SourceModule): void {
+  upToDate.add(module.url);
   awaited.set(module.url, module.format);
   if (checking || module.format !== 'commonjs') return;
   checking = true;
@@ -204,6 +208,7 @@ export function registerBindings(bindings: readonly Binding[]): WeaveHandle {
   const registration = new Registration(bindings);
   for (const { pointcut } of registration.entries) if (!pointcut.boundToModule) throw errors.LOAD_TIME_NEEDS_WITHIN({ pointcut: pointcut.toString() });
   registrations.add(registration);
+  upToDate.clear();
   for (const known of [...reachable]) {
     if ('target' in known) {
       const target = known.target.deref();

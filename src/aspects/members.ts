@@ -54,15 +54,26 @@ interface Found {
   readonly own: boolean;
 }
 
+const isBuiltIn = (owner: object, key: string | symbol): boolean =>
+  key === 'constructor' || (typeof owner === 'function' && (key === 'prototype' || key === 'name' || key === 'length'));
+
 /** All members along the prototype chain that may be asked for, nearest first; names only, values untouched (a getter is never run). */
 function membersOf(owner: object, mayMatch: (name: string | symbol) => boolean): Map<string | symbol, Found> {
   const found = new Map<string | symbol, Found>();
   for (let at: object | null = owner; at !== null && !ENDS.has(at); at = Object.getPrototypeOf(at) as object | null) {
     for (const key of Reflect.ownKeys(at)) {
-      if (key === 'constructor' || (typeof at === 'function' && (key === 'prototype' || key === 'name' || key === 'length'))) continue;
-      if (found.has(key) || !mayMatch(key)) continue;
+      if (isBuiltIn(at, key) || found.has(key) || !mayMatch(key)) continue;
       found.set(key, { descriptor: Object.getOwnPropertyDescriptor(at, key)!, own: at === owner });
     }
+  }
+  return found;
+}
+
+function ownMembers(owner: object, names: readonly string[]): Map<string, Found> {
+  const found = new Map<string, Found>();
+  for (const name of names) {
+    const descriptor = isBuiltIn(owner, name) ? undefined : Object.getOwnPropertyDescriptor(owner, name);
+    if (descriptor !== undefined) found.set(name, { descriptor, own: true });
   }
   return found;
 }
@@ -87,11 +98,12 @@ export interface Candidate {
 const KINDS = { execution: 'value', get: 'get', set: 'set' } as const;
 
 /** Every join point that could be woven in a target and may be asked for, constructions excepted. */
-export function candidates(target: Target, module: string | undefined, mayMatch: MayMatch = () => true): readonly Candidate[] {
+export function candidates(target: Target, module: string | undefined, mayMatch: MayMatch = () => true, names?: readonly string[]): readonly Candidate[] {
   let ofClass: readonly string[] | undefined;
   return target.parts.flatMap(({ owner, isStatic, deep }) => {
     const out: Candidate[] = [];
-    const members = membersOf(owner, (name) => mayMatch({ name, declaringType: target.name, isStatic, module }));
+    const members =
+      names === undefined ? membersOf(owner, (name) => mayMatch({ name, declaringType: target.name, isStatic, module })) : ownMembers(owner, names);
     for (const [key, { descriptor, own }] of members) {
       for (const kind of ['execution', 'get', 'set'] as const) {
         const original = descriptor[KINDS[kind]] as AnyFunction | undefined;

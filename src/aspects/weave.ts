@@ -152,6 +152,8 @@ export interface WeaveContext extends WeaveOptions {
   readonly quiet?: boolean;
   /** Load time: constructions are woven in the text of the class. */
   readonly membersOnly?: boolean;
+  /** Load time: the names of all members that may match, where they are known. */
+  readonly names?: readonly string[] | undefined;
 }
 
 interface Plan {
@@ -174,7 +176,7 @@ export function weaveEntries(
   const plans = new Map<unknown, Plan>();
   // What was missed is told by all that there is.
   const mayMatch = context.quiet === true ? (shadow: PartialShadow) => entries.some(({ pointcut }) => pointcut.evaluate(shadow) !== false) : undefined;
-  const found = candidates(target, context.module, mayMatch);
+  const found = candidates(target, context.module, mayMatch, context.names);
   const matched: string[] = [];
   const missed: PlacedEntry[] = [];
   for (const placed of entries) {

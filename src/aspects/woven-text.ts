@@ -13,7 +13,7 @@ export type SiteText = readonly [
   declaringType: string,
   /** `s`: static, `l`: sloppy mode, `g`/`t`: accessor (get, set). */
   flags?: string,
-  /** Of a constructor: its length. Of a call or an access: the receiver as the text names it. */
+  /** Of a class: the names of its members that are woven, where these are all that may be. Of a constructor: its length. Of a call or an access: the receiver as the text names it. */
   more?: number | string,
 ];
 

@@ -32,8 +32,10 @@ export function editModule<E extends Omit<SourceEdits, 'clone'> & { clone(): E }
   make: (source: string) => E,
 ): E | undefined {
   if (module.source.endsWith(EDITED)) return undefined;
-  const wanting = editors.filter((editor) => guarded(editor, module, () => editor.wants(module)));
-  if (wanting.length === 0) return undefined;
+  let some: SourceEditor[] | undefined;
+  for (const editor of editors) if (wants(editor, module)) (some ??= []).push(editor);
+  if (some === undefined) return undefined;
+  const wanting = some;
   const unreadable = (why: string): void => {
     for (const editor of wanting) editor.unreadable?.(module, why);
   };
@@ -64,14 +66,27 @@ export function editModule<E extends Omit<SourceEdits, 'clone'> & { clone(): E }
   return changed ? edits : undefined;
 }
 
+/** Asked of each module that is loaded. */
+function wants(editor: SourceEditor, module: SourceModule): boolean {
+  try {
+    return editor.wants(module);
+  } catch (error) {
+    return failed(editor, module, error);
+  }
+}
+
 function guarded(editor: SourceEditor, module: SourceModule, run: () => boolean): boolean {
   try {
     return run();
   } catch (error) {
-    const coded = LoaderErrors.EDIT({ editor: editor.name, url: module.url }, error);
-    logger.warn(coded.message, { cause: error instanceof Error ? (error.stack ?? error.message) : error });
-    return false;
+    return failed(editor, module, error);
   }
+}
+
+function failed(editor: SourceEditor, module: SourceModule, error: unknown): false {
+  const coded = LoaderErrors.EDIT({ editor: editor.name, url: module.url }, error);
+  logger.warn(coded.message, { cause: error instanceof Error ? (error.stack ?? error.message) : error });
+  return false;
 }
 
 /** Without a parser, where all that is wanted can be seen so. */

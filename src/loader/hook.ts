@@ -129,12 +129,14 @@ const load: LoadHookSync = (url, context, next) => {
   state.loads++;
   if (busy || !url.startsWith('file:')) return next(url, context);
   // Most URLs tell without being taken apart.
-  const path = JAVASCRIPT.test(url) ? url : pathOf(url);
+  const isPlain = JAVASCRIPT.test(url);
+  const path = isPlain ? url : pathOf(url);
   if (path === undefined) return next(url, context);
-  if (TYPESCRIPT.test(path) && (!inNodeModules(path) || (ownRoot !== undefined && path.startsWith(ownRoot)))) return loadTypeScript(url, path, context, next);
+  if (!isPlain && TYPESCRIPT.test(path) && (!inNodeModules(path) || (ownRoot !== undefined && path.startsWith(ownRoot))))
+    return loadTypeScript(url, path, context, next);
   const loaded = next(url, context);
   const { format } = loaded;
-  const unsaid = (format === undefined || format === null) && JAVASCRIPT.test(path);
+  const unsaid = (format === undefined || format === null) && (isPlain || JAVASCRIPT.test(path));
   if (format !== 'module' && format !== 'commonjs' && !unsaid) return loaded;
   if (loaded.source === undefined || loaded.source === null) return format === 'commonjs' ? loadWithheld(url, context, loaded) : loaded;
   const viaRequire = format === 'commonjs' && mustLoadThroughRequire(url, context);
