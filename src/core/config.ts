@@ -59,6 +59,17 @@ export function fromPairs(pairs: Iterable<readonly [string, string]>, where: str
   return settings;
 }
 
+const defaults = new Map<ConfigKey, unknown>();
+
+/** Parsed once: some keys are asked for each task. */
+function defaultOf(key: ConfigKey): unknown {
+  if (!defaults.has(key)) {
+    const text = CONFIG_KEYS[key].default;
+    defaults.set(key, text === undefined ? undefined : CONFIG_KEYS[key].parse.parse(text));
+  }
+  return defaults.get(key);
+}
+
 /** A URL as it may be shown. */
 export function withoutPassword(url: string): string {
   return url.replace(/^([\w+.-]+:\/\/[^:@/]*):[^@/]*@/, '$1:***@');
@@ -93,9 +104,7 @@ export class Configuration {
   }
 
   get<K extends ConfigKey>(key: K): ConfigValue<K> {
-    if (this.#parsed.has(key)) return this.#parsed.get(key) as ConfigValue<K>;
-    const fallback = CONFIG_KEYS[key].default;
-    return (fallback === undefined ? undefined : CONFIG_KEYS[key].parse.parse(fallback)) as ConfigValue<K>;
+    return (this.#parsed.has(key) ? this.#parsed.get(key) : defaultOf(key)) as ConfigValue<K>;
   }
 
   /**

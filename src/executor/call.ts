@@ -1,6 +1,7 @@
 /** One call of one function as a task: what `offload` sends. The function and its receiver are the shared part, the arguments the task's own. */
-import { packData, requireData } from '../protocol/columns.ts';
+import { requireData } from '../protocol/columns.ts';
 import type { TaskPayload } from './plan.ts';
+import { encodeTaskPayload } from './task-codec.ts';
 
 type AnyFunction = (this: unknown, ...args: unknown[]) => unknown;
 
@@ -21,13 +22,22 @@ export function encodeCall(args: readonly unknown[]): Uint8Array {
   const signals = args.flatMap((arg, i) => (arg instanceof AbortSignal ? [i] : []));
   const source: CallSource = [signals.length === 0 ? args : args.map((arg) => (arg instanceof AbortSignal ? undefined : arg)), signals];
   const payload: TaskPayload = { partition: 0, route: [], source, inputs: [], properties: {} };
-  return packData(payload);
+  requireData(source);
+  return encodeTaskPayload(payload);
 }
 
-/** @throws what the function throws, and SP_COLUMN_NOT_DATA for a result that cannot travel */
-export async function runCall({ call, self }: CallPlan, source: unknown): Promise<unknown> {
+/**
+ * The value, or a promise of it where the function is asynchronous.
+ * @throws what the function throws, and SP_COLUMN_NOT_DATA for a result that cannot travel
+ */
+export function runCall({ call, self }: CallPlan, source: unknown): unknown {
   const [args, signals] = source as CallSource;
   const given = [...args];
   for (const i of signals) given[i] = new AbortController().signal;
-  return requireData(await call.apply(self, given));
+  const value = call.apply(self, given);
+  return isThenable(value) ? Promise.resolve(value).then((settled) => requireData(settled)) : requireData(value);
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function';
 }

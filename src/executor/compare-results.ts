@@ -4,7 +4,7 @@ import { pathToFileURL } from 'node:url';
 import { decodeRecords, packValue } from '../protocol/columns.ts';
 import type { MapStatus } from '../shuffle/map-output.ts';
 import { TASK_ERRORS } from './errors.ts';
-import { decodeTaskResult } from './run-task.ts';
+import { decodeTaskResult } from './task-codec.ts';
 
 /** True when both say the same. Never throws: what cannot be read differs. */
 export type CompareResults = (a: Uint8Array, b: Uint8Array) => boolean;

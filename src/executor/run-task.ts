@@ -3,10 +3,9 @@
  * OWNERSHIP: a thread runs one task at a time; compiled stages are kept per thread and shared by its tasks.
  */
 import { performance } from 'node:perf_hooks';
-import { threadId } from 'node:worker_threads';
 import { join } from 'node:path';
 import { deserializeGraph, installModules, type AllowedModules, type ModuleMap } from '../closure/index.ts';
-import { decodeRecords, encodeRecords, packValue, requireData, unpackValue } from '../protocol/columns.ts';
+import { decodeRecords, encodeRecords, requireData } from '../protocol/columns.ts';
 import type { BlockClient } from '../shuffle/block-client.ts';
 import type { BlockLocation } from '../shuffle/block-location.ts';
 import { fetchBlocks, type FetchedBlocks } from '../shuffle/files.ts';
@@ -15,16 +14,18 @@ import { partitionFunction } from '../shuffle/partitioner.ts';
 import { executorRevivers } from '../storage/revivers.ts';
 import { isCall, runCall, type CallPlan } from './call.ts';
 import { compilePipeline, type CompiledPipeline } from './codegen.ts';
-import { TASK_ERRORS } from './errors.ts';
 import { VERIFY_PROPERTY, type PlanNode, type StagePlan, type TaskPayload, type TaskResult } from './plan.ts';
 import { setRunningTask, type RunningTask } from '../storage/task-context.ts';
 import { applicationDirectory, AsyncSignal, ShuffleSource, TaskRuntime, type BlockView } from './task-runtime.ts';
 import { LineReader, type FileSplit } from './text.ts';
 import { readHeader } from './stage-header.ts';
+import { decodeTaskPayload, encodeTaskResult } from './task-codec.ts';
 import type { ThreadTask } from './thread-messages.ts';
 
 export interface TaskEnvironment {
   readonly executorId: string;
+  /** Names the files of this thread's runs, with a number each. */
+  readonly runTag: string;
   readonly localDir: string;
   readonly machine: string;
   readonly location: BlockLocation | undefined;
@@ -39,7 +40,11 @@ export interface TaskEnvironment {
 interface Stage {
   readonly plan: StagePlan;
   readonly partitionOf: (key: unknown) => number;
+  /** Where its tasks write. */
+  readonly directory: string;
+  /** By path; a stage without unions has one. */
   readonly pipelines: Map<string, Pipeline>;
+  only: Pipeline | undefined;
 }
 
 interface Pipeline {
@@ -87,7 +92,9 @@ export class StageCache {
       const stage: Stage = {
         plan,
         partitionOf: plan.sink.type === 'shuffle' ? partitionFunction(plan.sink.partitioner) : EMPTY_PARTITION,
+        directory: applicationDirectory(env.localDir, plan.application),
         pipelines: new Map(),
+        only: undefined,
       };
       this.#stages.set(hash, stage);
       return stage;
@@ -120,101 +127,191 @@ function blobOf(env: TaskEnvironment, hash: string): Uint8Array {
   return bytes;
 }
 
-/** Runs the task to its encoded TaskResult. Throws the user's own error, or a coded one. */
-export async function runTask(task: ThreadTask, env: TaskEnvironment, cache: StageCache): Promise<Uint8Array> {
+/**
+ * Runs the task to its encoded TaskResult: at once, or a promise of it where something is waited for.
+ * Throws or rejects with the user's own error, or a coded one.
+ */
+export function runTask(task: ThreadTask, env: TaskEnvironment, cache: StageCache): Uint8Array | Promise<Uint8Array> {
   const started = performance.now();
-  let payload: TaskPayload;
-  try {
-    payload = unpackValue(task.payload) as TaskPayload;
-  } catch (cause) {
-    throw TASK_ERRORS.BAD_PAYLOAD({ taskId: task.taskId, reason: (cause as Error).message }, cause);
-  }
-  const found = cache.stage(task.commons[0] as string, env);
-  const stage = found instanceof Promise ? await found : found;
-  if (isCall(stage)) return await runCallTask(stage, task, payload, env);
+  const payload = decodeTaskPayload(task.taskId, task.payload);
+  const stage = cache.stage(task.commons[0] as string, env);
+  const run = (plan: Stage | CallPlan): Uint8Array | Promise<Uint8Array> =>
+    isCall(plan) ? runCallTask(plan, task, payload, env, started) : runStage(plan, task, payload, env, cache, started);
+  return stage instanceof Promise ? stage.then(run) : run(stage);
+}
+
+function runStage(
+  stage: Stage,
+  task: ThreadTask,
+  payload: TaskPayload,
+  env: TaskEnvironment,
+  cache: StageCache,
+  started: number,
+): Uint8Array | Promise<Uint8Array> {
   const { pipeline, partitions } = pipelineFor(stage, payload);
-  const context = contextOf(task, payload, env);
-  const runtime = (): TaskRuntime =>
-    new TaskRuntime({
-      directory: applicationDirectory(env.localDir, stage.plan.application),
-      executorId: env.executorId,
-      location: env.location,
-      digests: payload.properties[VERIFY_PROPERTY] === 'true',
-      runName: `${task.taskId}-${env.executorId.replace(/[^\w-]/g, '_')}-${threadId}-${++runs}`,
-      application: stage.plan.application,
-      sink: stage.plan.sink,
-      partitions,
-      partitionOf: stage.partitionOf,
-      blocks: env.blocks,
-    });
+  const attempt = new Attempt(stage, pipeline, partitions, new Context(task, payload, env), env, started);
+  if (payload.inputs.length === 0) return attempt.run(payload, NO_INPUTS, NOTHING_FETCHED);
   const inputs = payload.inputs.map((hash) => cache.outputs(hash, env));
   const fetching = inputs.map((outputs) => fetchBlocks(outputs, partitions[0] as number, env.machine, env.client));
-  const fetched = fetching.some((one) => one !== undefined) ? await Promise.all(fetching.map((one) => one ?? Promise.resolve(undefined))) : [];
-  const open = (): Source => openSource(stage.plan.nodes[pipeline.path[0] as number] as PlanNode, payload, partitions[0] as number, inputs, fetched);
-  setRunningTask(context);
-  try {
-    let rt = runtime();
-    let source = open();
-    let value: unknown;
+  if (fetching.every((one) => one === undefined)) return attempt.run(payload, inputs, NOTHING_FETCHED);
+  return Promise.all(fetching).then((fetched) => attempt.run(payload, inputs, fetched));
+}
+
+const NO_INPUTS: readonly MapOutputs[] = [];
+const NOTHING_FETCHED: readonly (FetchedBlocks | undefined)[] = [];
+
+let runs = 0;
+
+/** One run of a stage's task. */
+class Attempt {
+  readonly #stage: Stage;
+  readonly #pipeline: Pipeline;
+  readonly #partitions: readonly number[];
+  readonly #context: Context;
+  readonly #env: TaskEnvironment;
+  readonly #started: number;
+
+  constructor(stage: Stage, pipeline: Pipeline, partitions: readonly number[], context: Context, env: TaskEnvironment, started: number) {
+    this.#stage = stage;
+    this.#pipeline = pipeline;
+    this.#partitions = partitions;
+    this.#context = context;
+    this.#env = env;
+    this.#started = started;
+  }
+
+  run(payload: TaskPayload, inputs: readonly MapOutputs[], fetched: readonly (FetchedBlocks | undefined)[]): Uint8Array | Promise<Uint8Array> {
+    const pipeline = this.#pipeline;
+    const node = this.#stage.plan.nodes[pipeline.path[0] as number] as PlanNode;
+    const open = (): Source => openSource(node, payload, this.#partitions[0] as number, inputs, fetched);
+    let isPending = false;
+    setRunningTask(this.#context);
     try {
-      value = pipeline.isAsync ? await runAsync(stage, pipeline, rt, source) : runSync(stage, pipeline, rt, source);
-      if (value === ASYNC) {
-        // What the sync form began is awaited, so that it cannot outlive its task, and then done again in order.
-        await rt.pending?.catch(() => undefined);
-        pipeline.isAsync = true;
-        context.accumulators.clear();
+      if (pipeline.isAsync) {
+        isPending = true;
+        return this.#runAsync(undefined, open, fetched);
+      }
+      const rt = this.#runtime();
+      const source = open();
+      try {
+        const value = runSync(this.#stage, pipeline, rt, source);
+        if (value !== ASYNC) return this.#result(value, rt, source, fetched);
+      } finally {
         source.close?.();
-        rt = runtime();
-        source = open();
-        value = await runAsync(stage, pipeline, rt, source);
+      }
+      isPending = true;
+      return this.#runAsync(rt.pending, open, fetched);
+    } finally {
+      if (!isPending) setRunningTask(undefined);
+    }
+  }
+
+  /** In the async form. What a sync form began is awaited first, so that it cannot outlive its task, and then done again in order. */
+  async #runAsync(begun: Promise<unknown> | undefined, open: () => Source, fetched: readonly (FetchedBlocks | undefined)[]): Promise<Uint8Array> {
+    const pipeline = this.#pipeline;
+    try {
+      if (!pipeline.isAsync) {
+        await begun?.catch(() => undefined);
+        pipeline.isAsync = true;
+        this.#context.accumulators.clear();
+      }
+      const rt = this.#runtime();
+      const source = open();
+      try {
+        pipeline.async ??= compilePipeline(this.#stage.plan, pipeline.path, true);
+        rt.asyncSeen = true;
+        const value = await pipeline.async(rt, source.value);
+        return this.#result(value, rt, source, fetched);
+      } finally {
+        source.close?.();
       }
     } finally {
-      source.close?.();
+      setRunningTask(undefined);
     }
-    const result: TaskResult = {
-      value: encodeValue(stage.plan.sink.type, value),
-      accumulators: [...context.accumulators],
+  }
+
+  #runtime(): TaskRuntime {
+    const { plan, directory, partitionOf } = this.#stage;
+    const { executorId, location, blocks, runTag } = this.#env;
+    const { taskAttemptId, localProperties } = this.#context;
+    return new TaskRuntime({
+      directory,
+      executorId,
+      location,
+      digests: localProperties[VERIFY_PROPERTY] === 'true',
+      runName: `${taskAttemptId}-${runTag}-${++runs}`,
+      application: plan.application,
+      sink: plan.sink,
+      partitions: this.#partitions,
+      partitionOf,
+      blocks,
+    });
+  }
+
+  #result(value: unknown, rt: TaskRuntime, source: Source, fetched: readonly (FetchedBlocks | undefined)[]): Uint8Array {
+    return encodeTaskResult({
+      value: encodeValue(this.#stage.plan.sink.type, value),
+      accumulators: this.#context.updates(),
       blocks: rt.newBlocks,
       metrics: {
-        runMs: performance.now() - started,
+        runMs: performance.now() - this.#started,
         bytesRead: source.bytesRead(),
         remoteBytesRead: remoteBytes(fetched),
         shuffleBytesWritten: rt.shuffleBytes,
         shuffleRecordsWritten: rt.shuffleRecords,
       },
-    };
-    return encodeTaskResult(result);
-  } finally {
-    setRunningTask(undefined);
+    });
   }
 }
 
-function contextOf(task: ThreadTask, payload: TaskPayload, env: TaskEnvironment): RunningTask {
-  return {
-    stageId: task.stageId,
-    stageAttemptNumber: task.stageAttemptNumber,
-    partitionId: payload.partition,
-    attemptNumber: task.attemptNumber,
-    taskAttemptId: task.taskId,
-    executorId: env.executorId,
-    localProperties: payload.properties,
-    accumulators: new Map(),
-  };
+/** What a running task may know of itself. Most tasks update no accumulator. */
+class Context implements RunningTask {
+  readonly stageId: number;
+  readonly stageAttemptNumber: number;
+  readonly partitionId: number;
+  readonly attemptNumber: number;
+  readonly taskAttemptId: number;
+  readonly executorId: string;
+  readonly localProperties: Readonly<Record<string, string>>;
+  #accumulators: Map<number, unknown> | undefined = undefined;
+
+  constructor(task: ThreadTask, payload: TaskPayload, env: TaskEnvironment) {
+    this.stageId = task.stageId;
+    this.stageAttemptNumber = task.stageAttemptNumber;
+    this.partitionId = payload.partition;
+    this.attemptNumber = task.attemptNumber;
+    this.taskAttemptId = task.taskId;
+    this.executorId = env.executorId;
+    this.localProperties = payload.properties;
+  }
+
+  get accumulators(): Map<number, unknown> {
+    return (this.#accumulators ??= new Map());
+  }
+
+  updates(): TaskResult['accumulators'] {
+    return this.#accumulators === undefined ? NO_UPDATES : [...this.#accumulators];
+  }
 }
 
-async function runCallTask(plan: CallPlan, task: ThreadTask, payload: TaskPayload, env: TaskEnvironment): Promise<Uint8Array> {
-  const started = performance.now();
-  setRunningTask(contextOf(task, payload, env));
-  try {
-    const value = await runCall(plan, payload.source);
+const NO_UPDATES: TaskResult['accumulators'] = [];
+
+function runCallTask(plan: CallPlan, task: ThreadTask, payload: TaskPayload, env: TaskEnvironment, started: number): Uint8Array | Promise<Uint8Array> {
+  const ended = (value: unknown): Uint8Array => {
     const metrics = { runMs: performance.now() - started, bytesRead: 0, remoteBytesRead: 0, shuffleBytesWritten: 0, shuffleRecordsWritten: 0 };
-    return encodeTaskResult({ value, accumulators: [], blocks: [], metrics });
+    return encodeTaskResult({ value, accumulators: NO_UPDATES, blocks: [], metrics });
+  };
+  let isPending = false;
+  setRunningTask(new Context(task, payload, env));
+  try {
+    const value = runCall(plan, payload.source);
+    if (!(value instanceof Promise)) return ended(value);
+    isPending = true;
+    return value.then(ended).finally(() => setRunningTask(undefined));
   } finally {
-    setRunningTask(undefined);
+    if (!isPending) setRunningTask(undefined);
   }
 }
-
-let runs = 0;
 
 const ASYNC = Symbol('async');
 
@@ -229,15 +326,10 @@ function runSync(stage: Stage, pipeline: Pipeline, rt: TaskRuntime, source: Sour
   }
 }
 
-async function runAsync(stage: Stage, pipeline: Pipeline, rt: TaskRuntime, source: Source): Promise<unknown> {
-  pipeline.async ??= compilePipeline(stage.plan, pipeline.path, true);
-  rt.asyncSeen = true;
-  return await pipeline.async(rt, source.value);
-}
-
 /** Follows the task's route from the last node down to its source. */
 function pipelineFor(stage: Stage, payload: TaskPayload): { pipeline: Pipeline; partitions: readonly number[] } {
   const { nodes } = stage.plan;
+  if (stage.only !== undefined) return { pipeline: stage.only, partitions: new Array<number>(stage.only.path.length).fill(payload.partition) };
   const down: number[] = [];
   const partitionsDown: number[] = [];
   let at = nodes.length - 1;
@@ -258,6 +350,7 @@ function pipelineFor(stage: Stage, payload: TaskPayload): { pipeline: Pipeline; 
   const key = path.join();
   let pipeline = stage.pipelines.get(key);
   if (pipeline === undefined) stage.pipelines.set(key, (pipeline = { path, sync: undefined, async: undefined, isAsync: false }));
+  if (turn === 0) stage.only = pipeline;
   return { pipeline, partitions: partitionsDown.reverse() };
 }
 
@@ -297,24 +390,4 @@ function encodeValue(sink: string, value: unknown): unknown {
     : sink === 'aggregate' || sink === 'partition'
       ? requireData(value)
       : value;
-}
-
-export function encodeTaskResult(result: TaskResult): Uint8Array {
-  const { metrics } = result;
-  return packValue([
-    result.value,
-    result.accumulators,
-    result.blocks,
-    [metrics.runMs, metrics.bytesRead, metrics.shuffleBytesWritten, metrics.shuffleRecordsWritten, metrics.remoteBytesRead],
-  ]);
-}
-
-export function decodeTaskResult(bytes: Uint8Array): TaskResult {
-  const [value, accumulators, blocks, [runMs, bytesRead, shuffleBytesWritten, shuffleRecordsWritten, remoteBytesRead]] = unpackValue(bytes) as [
-    unknown,
-    [number, unknown][],
-    string[],
-    [number, number, number, number, number],
-  ];
-  return { value, accumulators, blocks, metrics: { runMs, bytesRead, shuffleBytesWritten, shuffleRecordsWritten, remoteBytesRead } };
 }

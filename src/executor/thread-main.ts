@@ -2,7 +2,7 @@
  * The body of a runner thread. Messages from the pool come in order: blobs and blocks before the tasks that need them.
  * ORDERING: tasks run one after another in the order they came; the pool relies on it for deadlines.
  */
-import { parentPort, workerData } from 'node:worker_threads';
+import { parentPort, threadId, workerData } from 'node:worker_threads';
 import { installForExecutor } from '../closure/index.ts';
 import { errorToWire } from '../core/errors.ts';
 import { BlockClient } from '../shuffle/block-client.ts';
@@ -21,12 +21,17 @@ const blocks = new ThreadBlocks((id, bytes) => send({ block: { id, bytes } }));
 const cache = new StageCache();
 const { executorId, localDir, machine, location, tls, ownFiles, allowed } = options;
 const client = new BlockClient(tls === undefined ? {} : { tls });
-const environment = { executorId, localDir, machine, location, client, ownFiles, allowed, blobs, blocks };
-const queue: ThreadTask[] = [];
+const runTag = `${executorId.replace(/[^\w-]/g, '_')}-${threadId}`;
+const environment = { executorId, runTag, localDir, machine, location, client, ownFiles, allowed, blobs, blocks };
+let queue: ThreadTask[] = [];
+/** The next one of `queue`. */
+let next = 0;
 let running = false;
 
 /** Results of tasks shorter than this, milliseconds, wait for the next task of their stage, so that they share a message. */
 const SHORT_MS = 0.2;
+/** Tasks taken from the queue before it is cut, so that a thread that is never idle keeps no old ones. */
+const MAX_TAKEN = 256;
 /** Results that wait at most. */
 const MAX_WAITING = 64;
 let outbox: FromThread[] = [];
@@ -49,13 +54,20 @@ async function drain(): Promise<void> {
   running = true;
   let stage = '';
   let runMs = 0;
-  for (let task = queue.shift(); task !== undefined; task = queue.shift()) {
+  while (next < queue.length) {
+    if (next >= MAX_TAKEN) {
+      queue.splice(0, next);
+      next = 0;
+    }
+    const task = queue[next++] as ThreadTask;
     // While a task runs nothing can be sent: what is done must not wait for one that may be long.
     if (runMs >= SHORT_MS || task.commons[0] !== stage || results.length >= MAX_WAITING) flush();
     const { sequence } = task;
     const started = performance.now();
     try {
-      const data = await runTask(task, environment, cache);
+      const result = runTask(task, environment, cache);
+      // Tasks that wait for nothing follow one another without a turn between them.
+      const data = result instanceof Promise ? await result : result;
       runMs = performance.now() - started;
       results.push({ sequence, runMs, data });
     } catch (error) {
@@ -64,13 +76,15 @@ async function drain(): Promise<void> {
     }
     stage = task.commons[0] as string;
   }
+  queue = [];
+  next = 0;
   running = false;
   flush();
 }
 
 port.on('message', (messages: ToThread[]) => {
   for (const message of messages) {
-    if ('tasks' in message) queue.push(...unpackTasks(message.tasks));
+    if ('tasks' in message) for (const task of unpackTasks(message.tasks)) queue.push(task);
     else if ('blob' in message) blobs.set(message.blob.hash, message.blob.bytes);
     else if ('dropBlob' in message) {
       blobs.delete(message.dropBlob);
@@ -78,7 +92,7 @@ port.on('message', (messages: ToThread[]) => {
     } else if ('block' in message) blocks.add(message.block.id, message.block.bytes);
     else blocks.drop(message.dropBlock);
   }
-  if (!running && queue.length > 0) void drain();
+  if (!running && next < queue.length) void drain();
 });
 
 send({ ready: true });

@@ -5,7 +5,7 @@ import { SparkProxyError } from '../core/errors.ts';
 import { contentHash, newId } from '../core/ids.ts';
 import { createLogger } from '../core/logger.ts';
 import { encodeCall, type CallPlan } from '../executor/call.ts';
-import { decodeTaskResult } from '../executor/run-task.ts';
+import { decodeTaskResult } from '../executor/task-codec.ts';
 import { withHeader } from '../executor/stage-header.ts';
 import { decodeFailure } from '../protocol/failure.ts';
 import type { StatusUpdate, TaskDescription } from '../protocol/task.ts';

@@ -6,8 +6,8 @@ import { contentHash } from '../core/ids.ts';
 import { SparkProxyError } from '../core/errors.ts';
 import type { PlanNode, Sink, StagePlan, TaskPayload } from '../executor/plan.ts';
 import { withHeader } from '../executor/stage-header.ts';
+import { encodeTaskPayload } from '../executor/task-codec.ts';
 import { blockId } from '../executor/task-runtime.ts';
-import { packValue } from '../protocol/columns.ts';
 import type { Blob } from '../protocol/task.ts';
 import type { RddNode, ShuffleDependency } from '../rdd/node.ts';
 import { collectBroadcasts, type Broadcast } from '../storage/broadcast.ts';
@@ -113,5 +113,5 @@ export function encodePayload(
     node = node.parents[parent] as RddNode;
   }
   const payload: TaskPayload = { partition, route, source: node.source?.(at), inputs: inputsOf(node.shuffles), properties };
-  return { bytes: packValue(payload), cached };
+  return { bytes: encodeTaskPayload(payload), cached };
 }

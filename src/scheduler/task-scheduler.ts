@@ -2,7 +2,7 @@ import type { Clock } from '../core/clock.ts';
 import { SparkProxyError } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
 import type { TaskResult } from '../executor/plan.ts';
-import { decodeTaskResult } from '../executor/run-task.ts';
+import { decodeTaskResult } from '../executor/task-codec.ts';
 import { decodeFailure } from '../protocol/failure.ts';
 import type { StatusUpdate, TaskDescription } from '../protocol/task.ts';
 import type { SchedulerBackend, TaskSchedulerPort, WorkerOffer } from './backend.ts';

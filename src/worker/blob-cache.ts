@@ -41,16 +41,16 @@ export class BlobCache {
 
   /** Keeps a blob that is there until it is unpinned as often. */
   pin(hash: string): void {
-    const blob = this.#blobs.get(hash) as CachedBlob;
-    blob.pins++;
-    this.#blobs.delete(hash);
-    this.#blobs.set(hash, blob);
+    (this.#blobs.get(hash) as CachedBlob).pins++;
   }
 
   unpin(hash: string): void {
     const blob = this.#blobs.get(hash);
     if (blob === undefined) return;
-    blob.pins--;
+    if (--blob.pins > 0) return;
+    // Its use has ended now: until here it could not go.
+    this.#blobs.delete(hash);
+    this.#blobs.set(hash, blob);
     this.#evict();
   }
 

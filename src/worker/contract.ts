@@ -12,7 +12,8 @@ export interface TaskRunner {
   readonly capacity?: number;
   /**
    * Runs one attempt to its result bytes. Rejects with the task's error; a task over `timeoutMs` or over its memory
-   * limit rejects with a coded error and leaves the runner usable.
+   * limit rejects with a coded error and leaves the runner usable. `task.payload` may be a view of the frame it came in:
+   * posted to a thread as it is, it would take the whole frame along.
    */
   run(task: TaskDescription, blobs: BlobSource): Promise<Uint8Array>;
   /** Ends a task that `run` was given (the same object); its `run` rejects with SP_TASK_KILLED. Others are ignored. */

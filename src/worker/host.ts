@@ -354,11 +354,8 @@ class Worker implements WorkerHost {
       return;
     }
     const { task } = held.leased;
-    const { payload } = task;
-    // A view posted to a thread would take the whole frame along.
-    const given = payload.byteLength === payload.buffer.byteLength ? task : { ...task, payload: payload.slice() };
-    held.given = given;
-    this.#attemptTask(given).then(
+    held.given = task;
+    this.#attemptTask(task).then(
       (data) => this.#ended(held, 'FINISHED', data),
       (error: unknown) => {
         const killed = held.killed !== undefined || (SparkProxyError.is(error) && error.code === 'SP_TASK_KILLED');
@@ -367,11 +364,17 @@ class Worker implements WorkerHost {
     );
   }
 
-  async #attemptTask(task: TaskDescription): Promise<Uint8Array> {
+  #attemptTask(task: TaskDescription): Promise<Uint8Array> {
     const runner = this.#runners.get(task.kind);
-    if (runner === undefined)
-      throw workerErrors.UNKNOWN_KIND({ name: task.name, kind: task.kind, worker: this.id, known: [...this.#runners.keys()].join(', ') || 'nothing' });
-    return runner.run(task, this.#blobSource);
+    if (runner === undefined) {
+      const known = [...this.#runners.keys()].join(', ') || 'nothing';
+      return Promise.reject(workerErrors.UNKNOWN_KIND({ name: task.name, kind: task.kind, worker: this.id, known }));
+    }
+    try {
+      return runner.run(task, this.#blobSource);
+    } catch (error) {
+      return Promise.reject(error as Error);
+    }
   }
 
   /** Tasks given to runners at a time: what they ask for, and never less than there are slots. */

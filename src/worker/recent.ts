@@ -1,4 +1,5 @@
 import type { TaskState } from '../protocol/task.ts';
+import { ByTask } from './by-task.ts';
 
 export interface Answer {
   readonly epoch: number;
@@ -7,14 +8,18 @@ export interface Answer {
 }
 
 /**
- * Answers given lately, so that a lease that is delivered or sent again is answered, not run again. The oldest go first
- * when there are more than `limit`, or more than `limitBytes` of data in them; what is forgotten is run again, which is
- * allowed (at least once).
+ * Answers given lately, so that a lease that is delivered or sent again is answered, not run again; what is forgotten is
+ * run again, which is allowed (at least once).
+ *
+ * Bounded: two generations; when the young one has `limit` answers, or more than `limitBytes` of data in them, the old one
+ * is dropped. So the last `limit` answers are known while they take no more than that, and at most twice as much.
  */
 export class RecentAnswers {
   readonly #limit: number;
   readonly #limitBytes: number;
-  readonly #answers = new Map<string, Answer>();
+  #young = new ByTask<Answer>();
+  #old = new ByTask<Answer>();
+  /** Of the young ones. */
   #bytes = 0;
 
   constructor(limit: number, limitBytes: number) {
@@ -22,27 +27,27 @@ export class RecentAnswers {
     this.#limitBytes = limitBytes;
   }
 
-  get(key: string): Answer | undefined {
-    return this.#answers.get(key);
+  get(application: string, taskId: number): Answer | undefined {
+    return this.#young.get(application, taskId) ?? this.#old.get(application, taskId);
   }
 
-  add(key: string, answer: Answer): void {
-    // An attempt that was ended late says nothing about the lease that came after it.
-    if ((this.#answers.get(key)?.epoch ?? 0) > answer.epoch) return;
-    this.#delete(key);
-    if (answer.data.length > this.#limitBytes) return;
-    this.#answers.set(key, answer);
-    this.#bytes += answer.data.length;
-    for (const oldest of this.#answers.keys()) {
-      if (this.#answers.size <= this.#limit && this.#bytes <= this.#limitBytes) return;
-      this.#delete(oldest);
+  add(application: string, taskId: number, answer: Answer): void {
+    const known = this.get(application, taskId);
+    if (known !== undefined) {
+      // An attempt that was ended late says nothing about the lease that came after it.
+      if (known.epoch > answer.epoch) return;
+      if (this.#young.get(application, taskId) !== undefined) this.#bytes -= known.data.length;
+      this.#young.delete(application, taskId);
+      this.#old.delete(application, taskId);
     }
-  }
-
-  #delete(key: string): void {
-    const known = this.#answers.get(key);
-    if (known === undefined) return;
-    this.#answers.delete(key);
-    this.#bytes -= known.data.length;
+    const { length } = answer.data;
+    if (length > this.#limitBytes) return;
+    if (this.#young.size >= this.#limit || this.#bytes + length > this.#limitBytes) {
+      this.#old = this.#young;
+      this.#young = new ByTask();
+      this.#bytes = 0;
+    }
+    this.#young.set(application, taskId, answer);
+    this.#bytes += length;
   }
 }

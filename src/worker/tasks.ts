@@ -5,6 +5,8 @@ import type { TaskDescription, TaskState } from '../protocol/task.ts';
 import type { Load } from '../registry/contract.ts';
 import { workerErrors } from './errors.ts';
 import type { BlobCache } from './blob-cache.ts';
+import { Deque } from '../transports/deque.ts';
+import { ByTask } from './by-task.ts';
 import { RecentAnswers } from './recent.ts';
 
 /** A frame of tasks; acknowledged when the last of them has been answered. */
@@ -18,11 +20,11 @@ export interface Frame {
 
 /** A lease this worker holds. STARVED: blobs are missing. BLOCKED: an earlier lease of the same task still runs here. */
 export interface HeldTask {
-  readonly key: string;
   readonly leased: LeasedTask;
   readonly frame: Frame;
   phase: 'STARVED' | 'BLOCKED' | 'QUEUED' | 'RUNNING' | 'ENDED';
-  readonly missing: Set<string>;
+  /** Blobs it waits for. */
+  missing: Set<string> | undefined;
   /** What its runner was given; by it the runner knows it. */
   given: TaskDescription | undefined;
   /** Why its runner was told to end it. */
@@ -46,7 +48,7 @@ export interface HeldTasksOptions {
 }
 
 const MAX_ANSWERS = 4096;
-const MAX_ANSWER_BYTES = 16_777_216;
+const MAX_ANSWER_BYTES = 8_388_608;
 
 /**
  * The leases of a worker, without I/O: which run, which wait and for what.
@@ -58,8 +60,9 @@ const MAX_ANSWER_BYTES = 16_777_216;
 export class HeldTasks {
   readonly #options: HeldTasksOptions;
   /** Newest lease of each task. */
-  readonly #held = new Map<string, HeldTask>();
-  readonly #queue = new Set<HeldTask>();
+  readonly #held = new ByTask<HeldTask>();
+  /** In the order they were admitted; those that have ended since are passed over. */
+  readonly #queue = new Deque<HeldTask>();
   readonly #starving = new Map<string, Set<HeldTask>>();
   readonly #recent = new RecentAnswers(MAX_ANSWERS, MAX_ANSWER_BYTES);
   #running = 0;
@@ -75,10 +78,9 @@ export class HeldTasks {
   }
 
   offer(leased: LeasedTask, frame: Frame): void {
-    const { epoch, task } = leased;
-    const key = `${leased.application}/${task.taskId}`;
-    const known = this.#held.get(key);
-    const answered = this.#recent.get(key);
+    const { application, epoch, task } = leased;
+    const known = this.#held.get(application, task.taskId);
+    const answered = this.#recent.get(application, task.taskId);
     const latest = Math.max(known?.leased.epoch ?? 0, answered?.epoch ?? 0);
     if (epoch < latest || known?.leased.epoch === epoch) {
       frame.settle();
@@ -93,17 +95,16 @@ export class HeldTasks {
       return;
     }
     const held: HeldTask = {
-      key,
       leased,
       frame,
       phase: 'STARVED',
-      missing: new Set(),
+      missing: undefined,
       given: undefined,
       killed: undefined,
       successor: undefined,
       predecessor: known,
     };
-    this.#held.set(key, held);
+    this.#held.set(application, task.taskId, held);
     this.#waiting++;
     if (known === undefined) return this.#admit(held);
     held.phase = 'BLOCKED';
@@ -116,9 +117,9 @@ export class HeldTasks {
     if (starving === undefined) return;
     this.#starving.delete(hash);
     for (const held of starving) {
-      held.missing.delete(hash);
+      held.missing?.delete(hash);
       // Others of its blobs may have been evicted while it waited for this one.
-      if (held.missing.size === 0 && held.phase === 'STARVED') this.#admit(held);
+      if (held.missing?.size === 0 && held.phase === 'STARVED') this.#admit(held);
     }
   }
 
@@ -130,7 +131,7 @@ export class HeldTasks {
   }
 
   cancel(application: string, taskId: number, epoch: number, reason: string): void {
-    const held = this.#held.get(`${application}/${taskId}`);
+    const held = this.#held.get(application, taskId);
     if (held?.leased.epoch === epoch) this.#end(held, reason);
   }
 
@@ -189,9 +190,10 @@ export class HeldTasks {
   /** Begins what may begin. */
   start(): void {
     const capacity = this.#options.capacity();
-    for (const held of this.#queue) {
-      if (this.#running >= capacity) return;
-      this.#queue.delete(held);
+    while (this.#running < capacity) {
+      const held = this.#queue.shift();
+      if (held === undefined) return;
+      if (held.phase !== 'QUEUED') continue;
       held.phase = 'RUNNING';
       this.#waiting--;
       this.#running++;
@@ -203,21 +205,23 @@ export class HeldTasks {
   #admit(held: HeldTask): void {
     const { blobs, ask } = this.#options;
     const { commons } = held.leased.task;
+    let { missing } = held;
     for (const hash of commons) {
       if (blobs.has(hash)) continue;
-      held.missing.add(hash);
+      missing ??= held.missing = new Set();
+      missing.add(hash);
       let starving = this.#starving.get(hash);
       if (starving === undefined) this.#starving.set(hash, (starving = new Set()));
       starving.add(held);
       ask(held.frame.replyTo, hash);
     }
-    if (held.missing.size > 0) {
+    if (missing !== undefined && missing.size > 0) {
       held.phase = 'STARVED';
       return;
     }
     for (const hash of commons) blobs.pin(hash);
     held.phase = 'QUEUED';
-    this.#queue.add(held);
+    this.#queue.push(held);
   }
 
   #end(held: HeldTask, reason: string): void {
@@ -245,32 +249,35 @@ export class HeldTasks {
 
   #finish(held: HeldTask, state: TaskState, data: Uint8Array): void {
     this.#remove(held);
-    const { epoch } = held.leased;
-    this.#recent.add(held.key, { epoch, state, data });
+    const { application, epoch, task } = held.leased;
+    this.#recent.add(application, task.taskId, { epoch, state, data });
     this.#options.answer(held.frame, held.leased, state, data);
   }
 
   #remove(held: HeldTask): void {
     if (held.phase === 'RUNNING') this.#running--;
     else this.#waiting--;
-    const { commons } = held.leased.task;
-    if (held.phase === 'RUNNING' || held.phase === 'QUEUED') for (const hash of commons) this.#options.blobs.unpin(hash);
-    this.#queue.delete(held);
-    for (const hash of held.missing) {
-      const starving = this.#starving.get(hash);
-      starving?.delete(held);
-      if (starving?.size === 0) this.#starving.delete(hash);
-    }
+    const { application, task } = held.leased;
+    if (held.phase === 'RUNNING' || held.phase === 'QUEUED') for (const hash of task.commons) this.#options.blobs.unpin(hash);
+    if (held.missing !== undefined) this.#starvesNoMore(held, held.missing);
     held.phase = 'ENDED';
     const { successor, predecessor } = held;
-    if (this.#held.get(held.key) === held) {
+    if (this.#held.get(application, task.taskId) === held) {
       // What still runs must be found when it is cancelled, or leased yet again.
-      if (predecessor === undefined) this.#held.delete(held.key);
-      else this.#held.set(held.key, predecessor);
+      if (predecessor === undefined) this.#held.delete(application, task.taskId);
+      else this.#held.set(application, task.taskId, predecessor);
     }
     if (predecessor !== undefined) predecessor.successor = successor;
     if (successor === undefined) return;
     successor.predecessor = predecessor;
     if (predecessor === undefined) this.#admit(successor);
+  }
+
+  #starvesNoMore(held: HeldTask, missing: ReadonlySet<string>): void {
+    for (const hash of missing) {
+      const starving = this.#starving.get(hash);
+      starving?.delete(held);
+      if (starving?.size === 0) this.#starving.delete(hash);
+    }
   }
 }

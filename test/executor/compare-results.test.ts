@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { compareResults, loadCompareResults, type CompareResults } from '../../src/executor/compare-results.ts';
-import { encodeTaskResult } from '../../src/executor/run-task.ts';
+import { encodeTaskResult } from '../../src/executor/task-codec.ts';
 import { encodeRecords } from '../../src/protocol/columns.ts';
 
 const metrics = (runMs: number) => ({ runMs, bytesRead: 0, shuffleBytesWritten: 0, shuffleRecordsWritten: 0, remoteBytesRead: 0 });

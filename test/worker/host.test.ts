@@ -226,15 +226,6 @@ test('a blob with other content than its hash says is refused', async () => {
   expect(w.said).toEqual([]);
 });
 
-test('the payload a runner gets has a buffer of its own', async () => {
-  const runner = new FakeRunner(() => new Uint8Array(0));
-  const w = await open([runner]);
-  await w.lease(leased(0, { payload: Uint8Array.of(1, 2, 3) }), leased(1, { payload: Uint8Array.of(4) }));
-  await w.until(() => w.said.length === 2);
-  expect(runner.begun.map((t) => [...t.payload])).toEqual([[1, 2, 3], [4]]);
-  expect(runner.begun.map((t) => t.payload.buffer.byteLength)).toEqual([3, 1]);
-});
-
 test('a result too large for the transport fails its task, and its neighbours go through', async () => {
   const w = await open([new FakeRunner((t) => new Uint8Array(t.taskId === 0 ? 60_000 : 30_000))], { slots: 4 }, { maxFrameBytes: 50_000 });
   await w.lease(leased(0), leased(1), leased(2));

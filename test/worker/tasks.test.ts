@@ -143,9 +143,9 @@ describe('blobs', () => {
     t.offer(leased(0, 1, ['a']));
     blobs.add('c', new Uint8Array(10));
     expect(['a', 'b', 'c'].map((hash) => blobs.has(hash))).toEqual([true, false, true]);
-    t.end('0@1');
+    t.end('0@1'); // the end of a use counts
     blobs.add('d', new Uint8Array(10));
-    expect(['a', 'c', 'd'].map((hash) => blobs.has(hash))).toEqual([false, true, true]);
+    expect(['a', 'c', 'd'].map((hash) => blobs.has(hash))).toEqual([true, false, true]);
     expect(blobs.bytes).toBe(20);
   });
 
@@ -258,17 +258,26 @@ test('whatever comes in whatever order: slots hold, one attempt of a task at a t
   );
 });
 
-test('answers are remembered within bounds of number and bytes, and never replaced by older ones', () => {
+test('the last answers are remembered within bounds of number and bytes, and never replaced by older ones', () => {
   const recent = new RecentAnswers(3, 100);
-  for (let i = 0; i < 5; i++) recent.add(`k${i}`, { epoch: 1, state: 'FINISHED', data: EMPTY_BYTES });
-  expect([0, 1, 2, 3, 4].map((i) => recent.get(`k${i}`) !== undefined)).toEqual([false, false, true, true, true]);
-  recent.add('large', { epoch: 1, state: 'FINISHED', data: new Uint8Array(101) });
-  expect(recent.get('large')).toBeUndefined();
-  recent.add('k5', { epoch: 1, state: 'FINISHED', data: new Uint8Array(60) });
-  recent.add('k6', { epoch: 2, state: 'FINISHED', data: new Uint8Array(60) });
-  expect([recent.get('k5'), recent.get('k6')?.epoch]).toEqual([undefined, 2]);
-  recent.add('k6', { epoch: 1, state: 'KILLED', data: EMPTY_BYTES });
-  expect(recent.get('k6')?.state).toBe('FINISHED');
+  const add = (taskId: number, bytes = 0, epoch = 1, app = APP): void => recent.add(app, taskId, { epoch, state: 'FINISHED', data: new Uint8Array(bytes) });
+  const known = (taskIds: readonly number[], app = APP): boolean[] => taskIds.map((taskId) => recent.get(app, taskId) !== undefined);
+  for (let taskId = 0; taskId < 7; taskId++) add(taskId);
+  expect(known([0, 1, 2, 3, 4, 5, 6])).toEqual([false, false, false, true, true, true, true]);
+  expect(known([6], 'another')).toEqual([false]);
+  add(7, 101);
+  expect(known([7])).toEqual([false]);
+  // Each generation holds 100 bytes at most, so no more than the last two of these are there.
+  for (let taskId = 10; taskId < 13; taskId++) add(taskId, 60);
+  expect(known([6, 10, 11, 12])).toEqual([false, false, true, true]);
+  // One that is said again counts once.
+  for (let epoch = 2; epoch < 9; epoch++) add(12, 60, epoch);
+  expect(known([11, 12])).toEqual([true, true]);
+  recent.add(APP, 12, { epoch: 1, state: 'KILLED', data: EMPTY_BYTES });
+  expect(recent.get(APP, 12)).toMatchObject({ state: 'FINISHED', epoch: 8 });
+  // What cannot be kept leaves no older answer behind.
+  add(12, 101, 9);
+  expect(known([12])).toEqual([false]);
 });
 
 test('errors of tasks that were returned name the worker', () => {

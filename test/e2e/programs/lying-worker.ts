@@ -5,7 +5,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { crc32 } from 'node:zlib';
-import { decodeTaskResult, encodeTaskResult } from '../../../src/executor/run-task.ts';
+import { decodeTaskResult, encodeTaskResult } from '../../../src/executor/task-codec.ts';
 import { ThreadPool } from '../../../src/executor/thread-pool.ts';
 import { createRegisterCenter } from '../../../src/registry/index.ts';
 import type { MapStatus } from '../../../src/shuffle/map-output.ts';

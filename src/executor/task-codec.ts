@@ -1,0 +1,148 @@
+/**
+ * A task's payload and its result as bytes. Both are made and read once a task, so they have a layout of their own; what
+ * is not bytes or a number in them is msgpack. The last field is the data, and takes what is left.
+ *
+ * Payload: version, partition, route, inputs, properties, source. Result: version, metrics, accumulators, blocks, value.
+ */
+import { BinaryReader, BinaryWriter } from '../protocol/codec.ts';
+import { COLUMN_ERRORS, packValue, unpackValue } from '../protocol/columns.ts';
+import { TASK_ERRORS } from './errors.ts';
+import type { TaskPayload, TaskResult } from './plan.ts';
+
+const VERSION = 1;
+
+/** How the last field is written. */
+const UNDEFINED = 0;
+const BYTES = 1;
+const NUMBER = 2;
+const PACKED = 3;
+
+/** Above this, bytes are joined to what goes before them in a buffer of just that size. */
+const LARGE_BYTES = 16_384;
+
+const NO_PROPERTIES: Readonly<Record<string, string>> = Object.freeze({});
+const writer = new BinaryWriter();
+
+function begin(): BinaryWriter {
+  writer.reset();
+  writer.u8(VERSION);
+  return writer;
+}
+
+/** Ends the message with a value: encoded records are Buffers and go as they are. @throws SP_COLUMN_NOT_DATA */
+function finish(value: unknown): Uint8Array {
+  if (value === undefined) {
+    writer.u8(UNDEFINED);
+    return writer.finish();
+  }
+  if (typeof value === 'number') {
+    writer.u8(NUMBER);
+    writer.f64(value);
+    return writer.finish();
+  }
+  const isBuffer = Buffer.isBuffer(value);
+  const bytes = isBuffer ? value : packValue(value);
+  writer.u8(isBuffer ? BYTES : PACKED);
+  if (bytes.length > LARGE_BYTES) return Buffer.concat([writer.finish(), bytes]);
+  writer.raw(bytes);
+  return writer.finish();
+}
+
+function rest(reader: BinaryReader): unknown {
+  const how = reader.u8();
+  switch (how) {
+    case UNDEFINED:
+      return undefined;
+    case NUMBER:
+      return reader.f64();
+    case BYTES: {
+      const bytes = reader.raw(reader.remaining);
+      return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    }
+    case PACKED:
+      return unpackValue(reader.raw(reader.remaining));
+    default:
+      throw COLUMN_ERRORS.CORRUPT({ reason: `unknown form ${how} of a value` });
+  }
+}
+
+function open(bytes: Uint8Array): BinaryReader {
+  const reader = new BinaryReader(bytes);
+  const version = reader.u8();
+  if (version !== VERSION) throw COLUMN_ERRORS.CORRUPT({ reason: `version ${version} where ${VERSION} is known` });
+  return reader;
+}
+
+/** @throws SP_COLUMN_NOT_DATA */
+export function encodeTaskPayload({ partition, route, inputs, properties, source }: TaskPayload): Uint8Array {
+  const out = begin();
+  out.varint(partition);
+  out.varint(route.length);
+  for (const [parent, ofParent] of route) {
+    out.varint(parent);
+    out.varint(ofParent);
+  }
+  out.varint(inputs.length);
+  for (const hash of inputs) out.string(hash);
+  if (properties === NO_PROPERTIES) out.varint(0);
+  else {
+    const pairs = Object.entries(properties);
+    out.varint(pairs.length);
+    for (const [key, value] of pairs) {
+      out.string(key);
+      out.string(value);
+    }
+  }
+  return finish(source);
+}
+
+/** @throws SP_TASK_BAD_PAYLOAD */
+export function decodeTaskPayload(taskId: number, bytes: Uint8Array): TaskPayload {
+  try {
+    const reader = open(bytes);
+    const partition = reader.varint();
+    const route: [number, number][] = [];
+    for (let left = reader.count('turns of a route', 2); left > 0; left--) route.push([reader.varint(), reader.varint()]);
+    const inputs: string[] = [];
+    for (let left = reader.count('inputs'); left > 0; left--) inputs.push(reader.string());
+    const count = reader.count('properties', 2);
+    const properties = count === 0 ? NO_PROPERTIES : Object.fromEntries(Array.from({ length: count }, () => [reader.string(), reader.string()]));
+    return { partition, route, inputs, properties, source: rest(reader) };
+  } catch (cause) {
+    throw TASK_ERRORS.BAD_PAYLOAD({ taskId, reason: (cause as Error).message }, cause);
+  }
+}
+
+/** @throws SP_COLUMN_NOT_DATA */
+export function encodeTaskResult({ value, accumulators, blocks, metrics }: TaskResult): Uint8Array {
+  const out = begin();
+  out.f64(metrics.runMs);
+  out.varint(metrics.bytesRead);
+  out.varint(metrics.shuffleBytesWritten);
+  out.varint(metrics.shuffleRecordsWritten);
+  out.varint(metrics.remoteBytesRead);
+  if (accumulators.length === 0) out.varint(0);
+  else out.bytes(packValue(accumulators));
+  out.varint(blocks.length);
+  for (const id of blocks) out.string(id);
+  return finish(value);
+}
+
+/** @throws SP_COLUMN_CORRUPT, SP_PROTOCOL_TRUNCATED, SP_PROTOCOL_MALFORMED */
+export function decodeTaskResult(bytes: Uint8Array): TaskResult {
+  const reader = open(bytes);
+  const runMs = reader.f64();
+  const bytesRead = reader.varint();
+  const shuffleBytesWritten = reader.varint();
+  const shuffleRecordsWritten = reader.varint();
+  const remoteBytesRead = reader.varint();
+  const updates = reader.bytes();
+  const accumulators = updates.length === 0 ? NO_UPDATES : (unpackValue(updates) as [number, unknown][]);
+  if (!Array.isArray(accumulators)) throw COLUMN_ERRORS.CORRUPT({ reason: 'accumulator updates are no list' });
+  const blocks: string[] = [];
+  for (let left = reader.count('blocks'); left > 0; left--) blocks.push(reader.string());
+  const value = rest(reader);
+  return { value, accumulators, blocks, metrics: { runMs, bytesRead, shuffleBytesWritten, shuffleRecordsWritten, remoteBytesRead } };
+}
+
+const NO_UPDATES: readonly [number, unknown][] = Object.freeze([]) as never;
