@@ -130,7 +130,8 @@ function stateAlone(count: number): number {
       for (const { epoch, task } of tasks) {
         for (const what of ['RUNNING', 'FINISHED'] as const) {
           const update = { taskId: task.taskId, state: what, executorId: workerId, data };
-          for (const effect of state.handle({ type: 'status', now: 0, workerId, application: 'bench', epoch, update })) effects.push(effect);
+          const statuses = [{ application: 'bench', epoch, update }];
+          for (const effect of state.handle({ type: 'status', now: 0, workerId, statuses })) effects.push(effect);
         }
         open--;
       }

@@ -108,7 +108,7 @@ export class SimulatedCluster {
     this.agenda.in((this.#pending.get(task.taskId)?.ms ?? 0) * (this.#slowness.get(workerId) ?? 1), () => {
       queue.shift();
       const update = { taskId: task.taskId, state: 'FINISHED', executorId: workerId, data: EMPTY_BYTES } as const;
-      this.agenda.in(NETWORK_MS, () => this.#handle({ type: 'status', workerId, application: APPLICATION, epoch, update }));
+      this.agenda.in(NETWORK_MS, () => this.#handle({ type: 'status', workerId, statuses: [{ application: APPLICATION, epoch, update }] }));
       this.#begin(workerId);
     });
   }

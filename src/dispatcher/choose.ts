@@ -25,13 +25,14 @@ export function choose(selector: HostSelector, entry: TaskEntry, pool: KindPool,
   if (placement !== undefined) hosts = preferred(placement, hosts);
   pool.view.owner = entry.owner;
   pool.view.now = now;
-  const { name } = entry.task;
   try {
     const chosen = selector.select(entry.task, hosts, pool.view) as WorkerEntry | undefined;
     if (chosen === undefined || hosts.includes(chosen)) return chosen;
-    onFault?.(dispatcherErrors.BAD_SELECTION({ selector: selector.name, chosen: (chosen as { id?: unknown } | null)?.id ?? typeof chosen, name }));
+    onFault?.(
+      dispatcherErrors.BAD_SELECTION({ selector: selector.name, chosen: (chosen as { id?: unknown } | null)?.id ?? typeof chosen, name: entry.task.name }),
+    );
   } catch (cause) {
-    onFault?.(dispatcherErrors.SELECTOR_FAILED({ selector: selector.name, name }, cause));
+    onFault?.(dispatcherErrors.SELECTOR_FAILED({ selector: selector.name, name: entry.task.name }, cause));
   }
   return hosts[0];
 }

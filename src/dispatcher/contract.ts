@@ -1,5 +1,5 @@
 import type { ApplicationProfile, HeldLease, StageInfo } from '../protocol/application.ts';
-import type { LeasedTask } from '../protocol/messages.ts';
+import type { LeasedStatus, LeasedTask } from '../protocol/messages.ts';
 import type { StatusUpdate, TaskDescription, Blob } from '../protocol/task.ts';
 import type { Load, Registration } from '../registry/contract.ts';
 
@@ -32,15 +32,8 @@ export type DispatcherEvent =
   | { readonly type: 'workerLeft'; readonly now: number; readonly workerId: string; readonly reason: string }
   /** An operator asks: no new leases for it (`drain` true), or again (`false`). What it has may finish. */
   | { readonly type: 'drain'; readonly now: number; readonly workerId: string; readonly drain: boolean }
-  /** A status from a worker, fenced by the epoch under which it was leased. */
-  | {
-      readonly type: 'status';
-      readonly now: number;
-      readonly workerId: string;
-      readonly application: string;
-      readonly epoch: number;
-      readonly update: StatusUpdate;
-    }
+  /** What one worker says of tasks, in order; each is fenced by the epoch under which the task was leased. */
+  | { readonly type: 'status'; readonly now: number; readonly workerId: string; readonly statuses: readonly LeasedStatus[] }
   /** The worker lacks a blob it was believed to have. */
   | { readonly type: 'blobMissing'; readonly now: number; readonly workerId: string; readonly hash: string }
   /** An operator's word on a parked task: run it again (held ones only), or forget it (a held one fails). */

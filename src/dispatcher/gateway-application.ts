@@ -1,6 +1,6 @@
 import { encodeFailure } from '../protocol/failure.ts';
 import type { ServiceCapacity } from '../protocol/service-messages.ts';
-import type { Blob, StatusUpdate, TaskDescription } from '../protocol/task.ts';
+import { withOwnPayload, type Blob, type StatusUpdate, type TaskDescription } from '../protocol/task.ts';
 import type { DispatcherListener } from './contract.ts';
 import { dispatcherErrors } from './errors.ts';
 import type { ApplicationPort } from './local.ts';
@@ -59,7 +59,7 @@ export class GatewayApplication implements DispatcherListener {
       this.#live.add(taskId);
       const missing = task.commons.filter((hash) => !this.#options.hasBlob(hash));
       // A view would hold the whole frame for as long as one task waits.
-      const kept = task.payload.byteLength === task.payload.buffer.byteLength ? task : { ...task, payload: task.payload.slice() };
+      const kept = withOwnPayload(task);
       if (missing.length === 0) {
         ready.push(kept);
         continue;

@@ -168,14 +168,14 @@ export class TaskLifecycle {
   /** Checks a result; false: it does not settle the task (yet). */
   #isRight(entry: TaskEntry, task: TaskEntry, worker: WorkerEntry, update: StatusUpdate, now: number): boolean {
     const { application } = task;
-    const { taskId, name } = task.task;
+    const { taskId } = task.task;
     const { accepted, failed, checked, wrong, disagreed } = this.verification.judge(task, worker.id, update);
     if (disagreed !== undefined) {
       this.counts.disagreements++;
       this.#effects.push({ type: 'note', note: { what: 'disagreement', application, taskId, workers: disagreed, wrong } });
       for (const id of wrong) {
         const liar = this.#workers.live.get(id);
-        if (liar !== undefined) this.#health?.blame(liar, `its result of ${name} was outvoted`, now);
+        if (liar !== undefined) this.#health?.blame(liar, `its result of ${task.task.name} was outvoted`, now);
       }
     }
     if (accepted !== undefined) {
@@ -185,15 +185,14 @@ export class TaskLifecycle {
     if (failed) {
       this.settle(task, now, 'the dispatcher');
       const reason = `${task.votes?.length ?? 0} results, no ${task.owner.profile.verify?.quorum ?? 0} alike`;
-      this.fail(task, 'FAILED', dispatcherErrors.NO_QUORUM({ name, quorum: task.owner.profile.verify?.quorum, reason }));
+      this.fail(task, 'FAILED', dispatcherErrors.NO_QUORUM({ name: task.task.name, quorum: task.owner.profile.verify?.quorum, reason }));
       return false;
     }
     this.counts.replicated++;
     this.#continue(entry, now, `its result is checked elsewhere than on ${worker.id}`);
-    if (task.phase === 'WAITING') {
-      task.sentAt = now;
-      this.#unchecked.add(task);
-    }
+    // When this was its copy's, the task's own lease may still be lost.
+    this.#unchecked.add(task);
+    if (task.phase === 'WAITING') task.sentAt = now;
     return false;
   }
 
@@ -301,6 +300,7 @@ export class TaskLifecycle {
       entry.copy = undefined;
     }
     entry.transition('WAITING', now, reason);
+    if (task.votes !== undefined) task.sentAt = now;
     const { maxLeases, retryBackoffMs, retryBackoffMaxMs } = task.owner.profile;
     if (task.lostOn.length >= maxLeases) return this.#park(task, now);
     const wait = counted ? backoffMs(task.lostOn.length, retryBackoffMs, retryBackoffMaxMs) : 0;

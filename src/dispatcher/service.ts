@@ -331,7 +331,7 @@ class DispatcherService implements LocalDispatcher {
   }
 
   #statuses(workerId: string, statuses: readonly LeasedStatus[]): void {
-    for (const { application, epoch, update } of statuses) this.#handle({ type: 'status', workerId, application, epoch, update });
+    this.#handle({ type: 'status', workerId, statuses });
   }
 
   #receive(delivery: Delivery): void {
@@ -363,14 +363,15 @@ class DispatcherService implements LocalDispatcher {
 
   #handle(untimed: Untimed<DispatcherEvent>): void {
     if (this.#abandoned) return;
-    let effects: readonly DispatcherEffect[];
+    let effects: DispatcherEffect[];
     try {
       effects = this.#state.handle({ ...untimed, now: this.#clock.now() } as DispatcherEvent);
     } catch (error) {
       this.#logger.error('defect in the dispatcher', { error: (error as Error).stack });
       return;
     }
-    for (const effect of effects) this.#effects.push(effect);
+    if (this.#effects.length === 0) this.#effects = effects;
+    else for (const effect of effects) this.#effects.push(effect);
     if (this.#depth === 0) this.#carryOut();
   }
 
@@ -410,7 +411,13 @@ class DispatcherService implements LocalDispatcher {
       case 'report': {
         const { application, update } = effect;
         this.#options.observer?.reported(application, update.taskId, update.state, update.executorId);
-        return this.#tell(application, (listener) => listener.statusUpdate(application, update));
+        const listener = this.#listenerOf(application);
+        if (listener === undefined) return;
+        try {
+          return listener.statusUpdate(application, update);
+        } catch (error) {
+          return this.#threw(error);
+        }
       }
       case 'handBack':
         this.#options.observer?.handedBack(effect.application, effect.tasks);
@@ -428,14 +435,21 @@ class DispatcherService implements LocalDispatcher {
     }
   }
 
+  #listenerOf(application: string): DispatcherListener | undefined {
+    return this.#open ? ((this.#attached.size === 0 ? undefined : this.#attached.get(application)) ?? this.#options.listener) : undefined;
+  }
+
   #tell(application: string, call: (listener: DispatcherListener) => void): void {
-    const listener = (this.#attached.size === 0 ? undefined : this.#attached.get(application)) ?? this.#options.listener;
-    if (!this.#open || listener === undefined) return;
+    const listener = this.#listenerOf(application);
     try {
-      call(listener);
+      if (listener !== undefined) call(listener);
     } catch (error) {
-      this.#logger.error('the listener of the dispatcher threw', { error: (error as Error).stack });
+      this.#threw(error);
     }
+  }
+
+  #threw(error: unknown): void {
+    this.#logger.error('the listener of the dispatcher threw', { error: (error as Error).stack });
   }
 
   #tellAll(call: (listener: DispatcherListener) => void): void {
@@ -445,6 +459,6 @@ class DispatcherService implements LocalDispatcher {
 
   #failUnsendable(workerId: string, { application, epoch, task }: LeasedTask, cause: unknown): void {
     const data = encodeFailure(dispatcherErrors.TASK_UNSENDABLE({ name: task.name }, cause));
-    this.#handle({ type: 'status', workerId, application, epoch, update: { taskId: task.taskId, state: 'FAILED', executorId: workerId, data } });
+    this.#statuses(workerId, [{ application, epoch, update: { taskId: task.taskId, state: 'FAILED', executorId: workerId, data } }]);
   }
 }

@@ -1,4 +1,5 @@
 import type { HeldLease } from '../protocol/application.ts';
+import type { LeasedStatus } from '../protocol/messages.ts';
 import type { Load, Registration } from '../registry/contract.ts';
 import { Adoption } from './adoption.ts';
 import type { DispatcherEffect, DispatcherEvent, DispatcherStats, ParkedTask, Submission, WorkerStats } from './contract.ts';
@@ -108,7 +109,7 @@ export class DispatcherState {
         for (const submission of event.submissions) this.#submit(submission, now);
         break;
       case 'status':
-        this.#status(event);
+        for (const status of event.statuses) this.#status(event.workerId, status, now);
         break;
       case 'cancel':
         this.#tasks.cancel(event.application, event.taskId, event.reason, now);
@@ -193,8 +194,8 @@ export class DispatcherState {
     if (orphan.result !== undefined) this.#tasks.ended(task, worker, orphan.result, now);
   }
 
-  #status(event: Event<'status'>): void {
-    const { update, now, application, epoch, workerId } = event;
+  #status(workerId: string, status: LeasedStatus, now: number): void {
+    const { update, application, epoch } = status;
     const task = this.#ledger.find(application, update.taskId);
     let entry = task;
     if (entry !== undefined && entry.epoch !== epoch) {
@@ -204,7 +205,7 @@ export class DispatcherState {
     }
     const worker = entry?.worker;
     if (entry === undefined || worker === undefined || entry.epoch !== epoch || worker.id !== workerId) {
-      this.#stale(event, task);
+      this.#stale(workerId, status, task, now);
       return;
     }
     switch (update.state) {
@@ -225,7 +226,7 @@ export class DispatcherState {
   }
 
   /** A status that is not of the present lease. */
-  #stale({ application, epoch, update, workerId, now }: Event<'status'>, task: TaskEntry | undefined): void {
+  #stale(workerId: string, { application, epoch, update }: LeasedStatus, task: TaskEntry | undefined, now: number): void {
     const last = this.#ledger.lastEpoch(application, update.taskId);
     const isLive = this.#workers.live.has(workerId);
     if (task === undefined && epoch < this.#base && last === this.#base && isLive) {

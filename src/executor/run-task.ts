@@ -234,12 +234,13 @@ class Attempt {
     const { plan, directory, partitionOf } = this.#stage;
     const { executorId, location, blocks, runTag } = this.#env;
     const { taskAttemptId, localProperties } = this.#context;
+    const run = ++runs;
     return new TaskRuntime({
       directory,
       executorId,
       location,
       digests: localProperties[VERIFY_PROPERTY] === 'true',
-      runName: `${taskAttemptId}-${runTag}-${++runs}`,
+      runName: () => `${taskAttemptId}-${runTag}-${run}`,
       application: plan.application,
       sink: plan.sink,
       partitions: this.#partitions,
@@ -329,7 +330,7 @@ function runSync(stage: Stage, pipeline: Pipeline, rt: TaskRuntime, source: Sour
 /** Follows the task's route from the last node down to its source. */
 function pipelineFor(stage: Stage, payload: TaskPayload): { pipeline: Pipeline; partitions: readonly number[] } {
   const { nodes } = stage.plan;
-  if (stage.only !== undefined) return { pipeline: stage.only, partitions: new Array<number>(stage.only.path.length).fill(payload.partition) };
+  if (stage.only !== undefined) return { pipeline: stage.only, partitions: stage.only.path.map(() => payload.partition) };
   const down: number[] = [];
   const partitionsDown: number[] = [];
   let at = nodes.length - 1;

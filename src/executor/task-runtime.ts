@@ -34,7 +34,7 @@ export interface RuntimeOptions {
   /** Shuffle output carries a digest of each block. */
   readonly digests: boolean;
   /** Names the files of this run. A task that is run twice (a lease was lost, its worker was not) never shares a file. */
-  readonly runName: string;
+  readonly runName: () => string;
   /** Prefix of cached blocks: ids of several applications meet in one worker. */
   readonly application: string;
   readonly sink: Sink;
@@ -143,7 +143,7 @@ export class TaskRuntime {
 
   #writeBlocks(blocks: readonly Block[]): MapStatus {
     const { sink, directory, executorId, runName, location, digests } = this.#options;
-    const name = `shuffle_${(sink as Extract<Sink, { type: 'shuffle' }>).shuffleId}_${runName}.data`;
+    const name = `shuffle_${(sink as Extract<Sink, { type: 'shuffle' }>).shuffleId}_${runName()}.data`;
     const status = writeMapOutput(directory, name, executorId, blocks, { location, digests });
     this.shuffleBytes += status.offsets.at(-1) ?? 0;
     return status;
@@ -152,7 +152,7 @@ export class TaskRuntime {
   textWriter(): TextWriter {
     const { sink, runName, partitions, digests } = this.#options;
     const { directory, job } = sink as Extract<Sink, { type: 'saveText' }>;
-    return new TextWriter(attemptDirectory(directory, job, runName), partitions.at(-1) as number, digests);
+    return new TextWriter(attemptDirectory(directory, job, runName()), partitions.at(-1) as number, digests);
   }
 }
 

@@ -8,7 +8,17 @@ import { errorToWire } from '../core/errors.ts';
 import { BlockClient } from '../shuffle/block-client.ts';
 import { ThreadBlocks } from '../storage/thread-blocks.ts';
 import { runTask, StageCache } from './run-task.ts';
-import { packResults, unpackTasks, type FromThread, type ThreadOptions, type ThreadResult, type ThreadTask, type ToThread } from './thread-messages.ts';
+import {
+  envelopeOf,
+  messagesOf,
+  packResults,
+  unpackTasks,
+  type FromThread,
+  type ThreadOptions,
+  type ThreadResult,
+  type ThreadTask,
+  type ToThread,
+} from './thread-messages.ts';
 
 const port = parentPort;
 if (port === null) throw new Error('thread-main runs only as a worker thread');
@@ -23,6 +33,8 @@ const { executorId, localDir, machine, location, tls, ownFiles, allowed } = opti
 const client = new BlockClient(tls === undefined ? {} : { tls });
 const runTag = `${executorId.replace(/[^\w-]/g, '_')}-${threadId}`;
 const environment = { executorId, runTag, localDir, machine, location, client, ownFiles, allowed, blobs, blocks };
+/** By slot. */
+const commons: (readonly string[])[] = [];
 let queue: ThreadTask[] = [];
 /** The next one of `queue`. */
 let next = 0;
@@ -38,12 +50,12 @@ let outbox: FromThread[] = [];
 let results: ThreadResult[] = [];
 
 function flush(): void {
-  if (results.length > 0) outbox.push({ results: packResults(results) });
+  if (results.length > 0) outbox.push(packResults(results));
   if (outbox.length === 0) return;
   const messages = outbox;
   outbox = [];
   results = [];
-  port?.postMessage(messages);
+  port?.postMessage(envelopeOf(messages));
 }
 
 function send(message: FromThread): void {
@@ -82,9 +94,10 @@ async function drain(): Promise<void> {
   flush();
 }
 
-port.on('message', (messages: ToThread[]) => {
-  for (const message of messages) {
-    if ('tasks' in message) for (const task of unpackTasks(message.tasks)) queue.push(task);
+port.on('message', (posted: ToThread | readonly ToThread[]) => {
+  for (const message of messagesOf(posted)) {
+    if (message instanceof ArrayBuffer) for (const task of unpackTasks(message, commons)) queue.push(task);
+    else if ('commons' in message) commons[message.slot] = message.commons;
     else if ('blob' in message) blobs.set(message.blob.hash, message.blob.bytes);
     else if ('dropBlob' in message) {
       blobs.delete(message.dropBlob);

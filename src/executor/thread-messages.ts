@@ -15,19 +15,6 @@ export interface ThreadOptions {
   readonly allowed: AllowedModules;
 }
 
-/**
- * Tasks as a thread gets them, packed: cloning one object a task between threads costs more than a short task does.
- * `numbers` holds TASK_FIELDS a task, `payloads` their payloads back to back, `commons` each list of hashes once.
- */
-export interface PackedTasks {
-  readonly numbers: Float64Array;
-  readonly payloads: Uint8Array;
-  readonly commons: readonly (readonly string[])[];
-}
-
-/** Fields of one task in `PackedTasks.numbers`. */
-export const TASK_FIELDS = 7;
-
 /** One task of a batch. */
 export interface ThreadTask {
   /** Unique in its pool. */
@@ -41,100 +28,178 @@ export interface ThreadTask {
   readonly payload: Uint8Array;
 }
 
-export function packTasks(tasks: readonly ThreadTask[]): PackedTasks {
-  const numbers = new Float64Array(tasks.length * TASK_FIELDS);
-  const payloads = new Uint8Array(tasks.reduce((sum, task) => sum + task.payload.byteLength, 0));
-  const commons: (readonly string[])[] = [];
-  let at = 0;
-  let offset = 0;
-  for (const task of tasks) {
-    let list = commons.indexOf(task.commons);
-    if (list < 0) list = commons.findIndex((known) => sameHashes(known, task.commons));
-    if (list < 0) list = commons.push(task.commons) - 1;
-    numbers[at++] = task.sequence;
-    numbers[at++] = task.taskId;
-    numbers[at++] = task.attemptNumber;
-    numbers[at++] = task.stageId;
-    numbers[at++] = task.stageAttemptNumber;
-    numbers[at++] = list;
-    numbers[at++] = task.payload.byteLength;
-    payloads.set(task.payload, offset);
-    offset += task.payload.byteLength;
-  }
-  return { numbers, payloads, commons };
-}
-
-function sameHashes(a: readonly string[], b: readonly string[]): boolean {
-  return a.length === b.length && a.every((hash, i) => hash === b[i]);
-}
-
-export function unpackTasks({ numbers, payloads, commons }: PackedTasks): ThreadTask[] {
-  const tasks: ThreadTask[] = [];
-  let offset = 0;
-  for (let at = 0; at < numbers.length; at += TASK_FIELDS) {
-    const size = numbers[at + 6] as number;
-    tasks.push({
-      sequence: numbers[at] as number,
-      taskId: numbers[at + 1] as number,
-      attemptNumber: numbers[at + 2] as number,
-      stageId: numbers[at + 3] as number,
-      stageAttemptNumber: numbers[at + 4] as number,
-      commons: commons[numbers[at + 5] as number] as readonly string[],
-      payload: payloads.subarray(offset, offset + size),
-    });
-    offset += size;
-  }
-  return tasks;
-}
-
-/** Pool -> thread, in batches. */
-export type ToThread =
-  | { readonly tasks: PackedTasks }
-  | { readonly blob: { readonly hash: string; readonly bytes: Uint8Array } }
-  | { readonly dropBlob: string }
-  | { readonly block: { readonly id: string; readonly bytes: Uint8Array } }
-  | { readonly dropBlock: string };
-
-/** Results of tasks that succeeded, packed: sequence, run time (ms) and size of each, then the results back to back. */
-export interface PackedResults {
-  readonly numbers: Float64Array;
-  readonly data: Uint8Array;
-}
-
 export interface ThreadResult {
   readonly sequence: number;
   readonly runMs: number;
   readonly data: Uint8Array;
 }
 
-export function packResults(results: readonly ThreadResult[]): PackedResults {
-  const numbers = new Float64Array(results.length * 3);
-  const data = new Uint8Array(results.reduce((sum, result) => sum + result.data.byteLength, 0));
-  let offset = 0;
-  results.forEach((result, i) => {
-    numbers[i * 3] = result.sequence;
-    numbers[i * 3 + 1] = result.runMs;
-    numbers[i * 3 + 2] = result.data.byteLength;
-    data.set(result.data, offset);
-    offset += result.data.byteLength;
-  });
-  return { numbers, data };
+/**
+ * Pool -> thread: a batch of tasks in one buffer (cloning an object a task between threads costs more than a short task
+ * does), or what is to be known before them.
+ */
+export type ToThread =
+  | ArrayBuffer
+  /** From now on tasks name this list of hashes by its slot. */
+  | { readonly slot: number; readonly commons: readonly string[] }
+  | { readonly blob: { readonly hash: string; readonly bytes: Uint8Array } }
+  | { readonly dropBlob: string }
+  | { readonly block: { readonly id: string; readonly bytes: Uint8Array } }
+  | { readonly dropBlock: string };
+
+/** Thread -> pool: results of tasks that succeeded in one buffer, that it can run, how a task failed, or a partition it has cached. */
+export type FromThread =
+  | ArrayBuffer
+  | { readonly ready: true }
+  | { readonly sequence: number; readonly runMs: number; readonly error: WireError }
+  | { readonly block: { readonly id: string; readonly bytes: Uint8Array } };
+
+/**
+ * A batch: how many items, the numbers of each (float64, the size of its bytes last), then the bytes of all. Nothing of the
+ * frames that the bytes are views of goes along.
+ */
+class Batch {
+  readonly buffer: ArrayBuffer;
+  readonly #numbers: Float64Array;
+  readonly #bytes: Uint8Array;
+  #at = 1;
+  #offset = 0;
+
+  constructor(items: readonly { readonly length: number }[], fields: number) {
+    let size = 0;
+    for (const { length } of items) size += length;
+    const head = 8 * (1 + items.length * fields);
+    this.buffer = new ArrayBuffer(head + size);
+    this.#numbers = new Float64Array(this.buffer, 0, head / 8);
+    this.#bytes = new Uint8Array(this.buffer, head);
+    this.#numbers[0] = items.length;
+  }
+
+  number(value: number): void {
+    this.#numbers[this.#at++] = value;
+  }
+
+  bytes(value: Uint8Array): void {
+    this.number(value.length);
+    this.#bytes.set(value, this.#offset);
+    this.#offset += value.length;
+  }
 }
 
-export function unpackResults({ numbers, data }: PackedResults): ThreadResult[] {
-  const results: ThreadResult[] = [];
-  let offset = 0;
-  for (let at = 0; at < numbers.length; at += 3) {
-    const size = numbers[at + 2] as number;
-    results.push({ sequence: numbers[at] as number, runMs: numbers[at + 1] as number, data: data.subarray(offset, offset + size) });
-    offset += size;
+/** Reads a batch; bytes are views of its buffer. */
+class BatchReader {
+  readonly count: number;
+  readonly #numbers: Float64Array;
+  readonly #buffer: ArrayBuffer;
+  #at = 1;
+  #offset: number;
+
+  constructor(buffer: ArrayBuffer, fields: number) {
+    this.#buffer = buffer;
+    this.count = new Float64Array(buffer, 0, 1)[0] as number;
+    this.#offset = 8 * (1 + this.count * fields);
+    this.#numbers = new Float64Array(buffer, 0, this.#offset / 8);
   }
+
+  number(): number {
+    return this.#numbers[this.#at++] as number;
+  }
+
+  bytes(): Uint8Array {
+    const size = this.number();
+    const bytes = new Uint8Array(this.#buffer, this.#offset, size);
+    this.#offset += size;
+    return bytes;
+  }
+}
+
+const TASK_FIELDS = 7;
+const RESULT_FIELDS = 3;
+/** Lists of common hashes that a thread knows by a number. */
+const SLOTS = 64;
+
+/** The pool's side of the slots of one thread. */
+export class CommonsSlots {
+  readonly #lists: (readonly string[] | undefined)[] = [];
+  #next = 0;
+
+  /** The slot of a list; `tell` is called when the thread does not know it yet. */
+  of(commons: readonly string[], tell: (message: ToThread) => void): number {
+    let slot = this.#lists.indexOf(commons);
+    if (slot < 0) slot = this.#lists.findIndex((known) => known !== undefined && sameHashes(known, commons));
+    if (slot >= 0) return slot;
+    slot = this.#next++ % SLOTS;
+    this.#lists[slot] = commons;
+    tell({ slot, commons });
+    return slot;
+  }
+}
+
+function sameHashes(a: readonly string[], b: readonly string[]): boolean {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
+}
+
+/** @param slots the slot of each task's commons, told to the thread before this batch */
+export function packTasks(tasks: readonly ThreadTask[], slots: readonly number[]): ArrayBuffer {
+  const batch = new Batch(
+    tasks.map(({ payload }) => payload),
+    TASK_FIELDS,
+  );
+  for (let i = 0; i < tasks.length; i++) {
+    const task = tasks[i] as ThreadTask;
+    batch.number(task.sequence);
+    batch.number(task.taskId);
+    batch.number(task.attemptNumber);
+    batch.number(task.stageId);
+    batch.number(task.stageAttemptNumber);
+    batch.number(slots[i] as number);
+    batch.bytes(task.payload);
+  }
+  return batch.buffer;
+}
+
+export function unpackTasks(buffer: ArrayBuffer, commons: readonly (readonly string[])[]): ThreadTask[] {
+  const reader = new BatchReader(buffer, TASK_FIELDS);
+  const tasks: ThreadTask[] = [];
+  for (let left = reader.count; left > 0; left--) {
+    const sequence = reader.number();
+    const taskId = reader.number();
+    const attemptNumber = reader.number();
+    const stageId = reader.number();
+    const stageAttemptNumber = reader.number();
+    const list = commons[reader.number()] as readonly string[];
+    tasks.push({ sequence, taskId, attemptNumber, stageId, stageAttemptNumber, commons: list, payload: reader.bytes() });
+  }
+  return tasks;
+}
+
+export function packResults(results: readonly ThreadResult[]): ArrayBuffer {
+  const batch = new Batch(
+    results.map(({ data }) => data),
+    RESULT_FIELDS,
+  );
+  for (const { sequence, runMs, data } of results) {
+    batch.number(sequence);
+    batch.number(runMs);
+    batch.bytes(data);
+  }
+  return batch.buffer;
+}
+
+export function unpackResults(buffer: ArrayBuffer): ThreadResult[] {
+  const reader = new BatchReader(buffer, RESULT_FIELDS);
+  const results: ThreadResult[] = [];
+  for (let left = reader.count; left > 0; left--) results.push({ sequence: reader.number(), runMs: reader.number(), data: reader.bytes() });
   return results;
 }
 
-/** Thread -> pool, in batches: it can run, how tasks ended, or a partition it has cached. */
-export type FromThread =
-  | { readonly ready: true }
-  | { readonly results: PackedResults }
-  | { readonly sequence: number; readonly runMs: number; readonly error: WireError }
-  | { readonly block: { readonly id: string; readonly bytes: Uint8Array } };
+/** What is posted: a lone buffer as it is. */
+export function envelopeOf<T>(messages: readonly T[]): T | readonly T[] {
+  return messages.length === 1 ? (messages[0] as T) : messages;
+}
+
+export function messagesOf<T>(posted: T | readonly T[]): readonly T[] {
+  return Array.isArray(posted) ? (posted as readonly T[]) : [posted as T];
+}

@@ -18,7 +18,17 @@ import { BlockManager } from './block-manager.ts';
 import { TASK_ERRORS } from './errors.ts';
 import { cpuTimeOf, heapLimitOf, limitsIn, MemoryWatch, NO_LIMITS, type ThreadLimits } from './thread-limits.ts';
 import { applicationDirectory } from './task-runtime.ts';
-import { packTasks, unpackResults, type FromThread, type ThreadOptions, type ThreadTask, type ToThread } from './thread-messages.ts';
+import {
+  CommonsSlots,
+  envelopeOf,
+  messagesOf,
+  packTasks,
+  unpackResults,
+  type FromThread,
+  type ThreadOptions,
+  type ThreadTask,
+  type ToThread,
+} from './thread-messages.ts';
 
 export { limitsOf } from './thread-limits.ts';
 
@@ -67,8 +77,10 @@ interface Thread {
   readonly jobs: Job[];
   readonly blobs: Set<string>;
   outbox: ToThread[];
-  /** Tasks for the next message; they come last in it. */
+  /** Tasks for the next message, and the slots of their commons; they come last in it. */
   tasks: ThreadTask[];
+  slots: number[];
+  readonly commons: CommonsSlots;
   /** It has loaded its code: deadlines count from here, not from the start of the thread. */
   ready: boolean;
   deadline: Timer | undefined;
@@ -249,6 +261,7 @@ export class ThreadPool {
     if (thread.jobs.length === 1) this.#startDeadline(thread);
     const { taskId, attemptNumber, stageId, stageAttemptNumber, commons, payload } = task;
     thread.tasks.push({ sequence: job.sequence, taskId, attemptNumber, stageId, stageAttemptNumber, commons, payload });
+    thread.slots.push(thread.commons.of(commons, (message) => thread.outbox.push(message)));
   }
 
   /** Blobs no task of the thread needs now are dropped, oldest first. */
@@ -276,12 +289,13 @@ export class ThreadPool {
   }
 
   #flush(thread: Thread): void {
-    if (thread.tasks.length > 0) thread.outbox.push({ tasks: packTasks(thread.tasks) });
+    if (thread.tasks.length > 0) thread.outbox.push(packTasks(thread.tasks, thread.slots));
     if (thread.outbox.length === 0) return;
     const messages = thread.outbox;
     thread.outbox = [];
     thread.tasks = [];
-    thread.worker.postMessage(messages);
+    thread.slots = [];
+    thread.worker.postMessage(envelopeOf(messages));
   }
 
   #broadcast(message: ToThread): void {
@@ -298,10 +312,13 @@ export class ThreadPool {
       execArgv: [],
       ...heapLimitOf(this.#limits),
     });
-    const thread: Thread = { worker, jobs: [], blobs: new Set(), outbox: [], tasks: [], ready: false, deadline: undefined, cpu: undefined, ending: undefined };
+    const thread: Thread = {
+      ...{ worker, jobs: [], blobs: new Set(), outbox: [], tasks: [], slots: [], commons: new CommonsSlots() },
+      ...{ ready: false, deadline: undefined, cpu: undefined, ending: undefined },
+    };
     if (!this.#active) worker.unref();
     for (const [id, bytes] of this.#blocks.entries()) thread.outbox.push({ block: { id, bytes } });
-    worker.on('message', (messages: FromThread[]) => this.#received(thread, messages));
+    worker.on('message', (posted: FromThread | readonly FromThread[]) => this.#received(thread, messagesOf(posted)));
     worker.on('error', (error) => this.#died(thread, error));
     worker.on('exit', (code) => this.#died(thread, new Error(`exit code ${code}`)));
     this.#threads.push(thread);
@@ -310,6 +327,10 @@ export class ThreadPool {
 
   #received(thread: Thread, messages: readonly FromThread[]): void {
     for (const message of messages) {
+      if (message instanceof ArrayBuffer) {
+        for (const { sequence, runMs, data } of unpackResults(message)) this.#ended(thread, sequence, runMs)?.resolve(data);
+        continue;
+      }
       if ('ready' in message) {
         thread.ready = true;
         this.#startDeadline(thread);
@@ -321,9 +342,7 @@ export class ThreadPool {
         for (const other of this.#threads) if (other !== thread) other.outbox.push({ block: { id, bytes } });
         continue;
       }
-      if ('results' in message) {
-        for (const { sequence, runMs, data } of unpackResults(message.results)) this.#ended(thread, sequence, runMs)?.resolve(data);
-      } else this.#ended(thread, message.sequence, message.runMs)?.reject(errorFromWire(message.error));
+      this.#ended(thread, message.sequence, message.runMs)?.reject(errorFromWire(message.error));
     }
     if (thread.deadline === undefined) this.#startDeadline(thread);
     this.#assign();

@@ -1,5 +1,6 @@
 import type { Envelope } from './envelope.ts';
 import type { LeasedStatus, LeasedTask } from './messages.ts';
+import { StageTask } from './task.ts';
 
 /** How many items and bytes go into one frame. */
 export interface BatchLimits {
@@ -32,7 +33,8 @@ export function splitBatch<T>(items: readonly T[], sizeOf: (item: T) => number, 
 
 /** About how many bytes a task takes in a frame: its own part, what it shares with its neighbours left out. */
 export function taskBytes(leased: LeasedTask): number {
-  return leased.task.payload.length + leased.task.name.length + 16;
+  const { task } = leased;
+  return task.payload.length + (task instanceof StageTask ? 0 : task.name.length) + 16;
 }
 
 /** About how many bytes a status takes in a frame. */

@@ -31,6 +31,8 @@ const ASCII = 0;
 const UTF8 = 1;
 const UTF16 = 2;
 
+/** Fewer numbers than this are read one by one. */
+const FEW = 16;
 /** Larger columns are cut, so that no joined string comes near V8's limit. */
 const MAX_CHARS = 1 << 27;
 const MAX_RECORDS = 1 << 20;
@@ -285,7 +287,7 @@ function readColumn(cursor: Cursor): Column {
   const count = cursor.bytes.readUInt32LE(start + 1);
   switch (tag) {
     case INT32:
-      return { values: new Int32Array(cursor.copy(count * 4)) };
+      return { values: count < FEW ? fewInts(cursor, count) : new Int32Array(cursor.copy(count * 4)) };
     case FLOAT64:
       return { values: new Float64Array(cursor.copy(count * 8)) };
     case STRING:
@@ -307,6 +309,14 @@ function readColumn(cursor: Cursor): Column {
     default:
       throw COLUMN_ERRORS.CORRUPT({ reason: `unknown column tag ${tag}` });
   }
+}
+
+/** A typed array of its own costs more than these. */
+function fewInts(cursor: Cursor, count: number): number[] {
+  const start = cursor.take(count * 4);
+  const values: number[] = [];
+  for (let i = 0; i < count; i++) values.push(cursor.bytes.readInt32LE(start + i * 4));
+  return values;
 }
 
 function readStrings(cursor: Cursor, count: number): string[] {

@@ -2,7 +2,7 @@ import { contentHash } from '../core/ids.ts';
 import { begin, InternReader, InternWriter, MAX_ITEMS, open } from './body.ts';
 import type { BinaryReader } from './codec.ts';
 import { protocolErrors } from './errors.ts';
-import type { Blob, StatusUpdate, TaskDescription, TaskState } from './task.ts';
+import { StageTask, type Blob, type StatusUpdate, type TaskDescription, type TaskState } from './task.ts';
 
 /**
  * Message bodies. Every decoder takes bytes nobody vouches for and throws coded errors only (SP_PROTOCOL_*).
@@ -58,8 +58,10 @@ const SAME_COMMONS = 8;
 const SAME_LOCATIONS = 16;
 const SAME_STAGE = 32;
 const SAME_TIMEOUT = 64;
-/** flags, taskId, epoch, attempt, index, name length, payload length. */
-const MIN_TASK_BYTES = 7;
+/** Its name is made of its numbers. */
+const STAGE_TASK = 128;
+/** flags, taskId, epoch, attempt, index, payload length. */
+const MIN_TASK_BYTES = 6;
 
 /** A batch of tasks as a body of type `tasks`. @throws SP_PROTOCOL_BAD_VALUE */
 export function encodeTasks(tasks: readonly LeasedTask[]): Uint8Array {
@@ -67,12 +69,13 @@ export function encodeTasks(tasks: readonly LeasedTask[]): Uint8Array {
   const interned = new InternWriter();
   // Names are all different: in one piece they cost one string to write and one to read.
   let names = '';
-  for (const { task } of tasks) names += task.name;
+  for (const { task } of tasks) if (!(task instanceof StageTask)) names += task.name;
   out.string(names);
   let previous: LeasedTask | undefined;
   for (const leased of tasks) {
     const { task } = leased;
-    let flags = 0;
+    const isStageTask = task instanceof StageTask;
+    let flags = isStageTask ? STAGE_TASK : 0;
     if (previous !== undefined) {
       const before = previous.task;
       if (leased.application === previous.application) flags |= SAME_APPLICATION;
@@ -88,7 +91,7 @@ export function encodeTasks(tasks: readonly LeasedTask[]): Uint8Array {
     out.varint(leased.epoch);
     out.varint(task.attemptNumber);
     out.varint(task.index);
-    out.varint(task.name.length);
+    if (!isStageTask) out.varint(task.name.length);
     if ((flags & SAME_APPLICATION) === 0) interned.write(out, leased.application);
     if ((flags & SAME_EXECUTOR) === 0) interned.write(out, task.executorId);
     if ((flags & SAME_KIND) === 0) interned.write(out, task.kind);
@@ -123,14 +126,15 @@ export function decodeTasks(bytes: Uint8Array): LeasedTask[] {
   let timeoutMs = 0;
   for (let i = 0; i < count; i++) {
     const flags = reader.u8();
-    if (flags > 127 || (i === 0 && flags !== 0)) throw protocolErrors.MALFORMED({ reason: `task ${i} has flags ${flags}` });
+    if (i === 0 && (flags & ~STAGE_TASK) !== 0) throw protocolErrors.MALFORMED({ reason: `task ${i} has flags ${flags}` });
     const taskId = reader.varint();
     const epoch = reader.varint();
     const attemptNumber = reader.varint();
     const index = reader.varint();
-    const nameLength = reader.varint();
+    const isStageTask = (flags & STAGE_TASK) !== 0;
+    const nameLength = isStageTask ? 0 : reader.varint();
     if (nameLength > names.length - named) throw protocolErrors.MALFORMED({ reason: `the name of task ${i} is longer than what is left of all` });
-    const name = names.slice(named, (named += nameLength));
+    const name = isStageTask ? '' : names.slice(named, (named += nameLength));
     if ((flags & SAME_APPLICATION) === 0) application = interned.read(reader);
     if ((flags & SAME_EXECUTOR) === 0) executorId = interned.read(reader);
     if ((flags & SAME_KIND) === 0) kind = interned.read(reader);
@@ -142,11 +146,8 @@ export function decodeTasks(bytes: Uint8Array): LeasedTask[] {
     }
     if ((flags & SAME_TIMEOUT) === 0) timeoutMs = readDuration(reader);
     const payload = reader.bytes();
-    tasks.push({
-      application,
-      epoch,
-      task: { taskId, attemptNumber, executorId, name, index, stageId, stageAttemptNumber, kind, commons, payload, preferredLocations, timeoutMs },
-    });
+    const fields = { taskId, attemptNumber, executorId, index, stageId, stageAttemptNumber, kind, commons, payload, preferredLocations, timeoutMs };
+    tasks.push({ application, epoch, task: isStageTask ? new StageTask(fields) : { ...fields, name } });
   }
   if (named < names.length) throw protocolErrors.MALFORMED({ reason: `${names.length - named} characters are of no task's name` });
   reader.end();

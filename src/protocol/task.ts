@@ -24,6 +24,47 @@ export interface TaskDescription {
   readonly timeoutMs: number;
 }
 
+/** A task of a stage of the embedded engine: its name is made of its numbers when somebody reads it, and does not travel. */
+export class StageTask implements TaskDescription {
+  readonly taskId: number;
+  readonly attemptNumber: number;
+  readonly executorId: string;
+  readonly index: number;
+  readonly stageId: number;
+  readonly stageAttemptNumber: number;
+  readonly kind: string;
+  readonly commons: readonly string[];
+  readonly payload: Uint8Array;
+  readonly preferredLocations: readonly string[];
+  readonly timeoutMs: number;
+
+  constructor(fields: Omit<TaskDescription, 'name'>) {
+    this.taskId = fields.taskId;
+    this.attemptNumber = fields.attemptNumber;
+    this.executorId = fields.executorId;
+    this.index = fields.index;
+    this.stageId = fields.stageId;
+    this.stageAttemptNumber = fields.stageAttemptNumber;
+    this.kind = fields.kind;
+    this.commons = fields.commons;
+    this.payload = fields.payload;
+    this.preferredLocations = fields.preferredLocations;
+    this.timeoutMs = fields.timeoutMs;
+  }
+
+  get name(): string {
+    return `task ${this.index}.${this.attemptNumber} in stage ${this.stageId}.${this.stageAttemptNumber} (TID ${this.taskId})`;
+  }
+}
+
+/** The task with a payload that is no view of a larger buffer. */
+export function withOwnPayload(task: TaskDescription): TaskDescription {
+  const { payload } = task;
+  if (payload.byteLength === payload.buffer.byteLength) return task;
+  const own = { ...task, payload: payload.slice() };
+  return task instanceof StageTask ? new StageTask(own) : own;
+}
+
 /** Spark's TaskState. */
 export type TaskState = 'RUNNING' | 'FINISHED' | 'FAILED' | 'KILLED' | 'LOST';
 

@@ -115,7 +115,6 @@ export class DAGScheduler implements TaskSchedulerListener {
       jobIds: new Set<number>(),
       nextAttempt: 0,
       fetchFailures: 0,
-      pending: new Set<number>(),
       blobs: [],
     };
   }
@@ -143,6 +142,7 @@ export class DAGScheduler implements TaskSchedulerListener {
         kind: 'map',
         ...this.#stageBase(shuffle.parent, stages, numTasks),
         shuffle,
+        pending: new Set(),
         counted: new Set(),
       };
       this.#shuffleStages.set(shuffle.shuffleId, stage);
@@ -177,8 +177,9 @@ export class DAGScheduler implements TaskSchedulerListener {
   }
 
   #jobOf(stage: Stage): ActiveJob | undefined {
-    const id = Math.min(...stage.jobIds);
-    return this.#jobs.get(id);
+    let first = Infinity;
+    for (const id of stage.jobIds) if (id < first) first = id;
+    return this.#jobs.get(first);
   }
 
   /** Positions of the stage that have no result yet. */
@@ -193,8 +194,7 @@ export class DAGScheduler implements TaskSchedulerListener {
     if (job === undefined) return;
     const missing = this.#missingPartitions(stage);
     const attempt = stage.nextAttempt++;
-    stage.pending.clear();
-    for (const index of missing) stage.pending.add(index);
+    if (stage.kind === 'map') stage.pending = new Set(missing);
     let tasks: Task[];
     try {
       tasks = this.#makeTasks(stage, missing, job.properties);
@@ -291,7 +291,6 @@ export class DAGScheduler implements TaskSchedulerListener {
     }
     job.finished[index] = true;
     job.numFinished += 1;
-    stage.pending.delete(index);
     this.#options.mergeAccumulators(result.accumulators);
     try {
       job.onResult(index, result.value);

@@ -13,8 +13,6 @@ interface StageBase {
   nextAttempt: number;
   /** Attempts in a row that ended in a lost shuffle input. */
   fetchFailures: number;
-  /** Partitions of the current attempt whose task has not succeeded. */
-  readonly pending: Set<number>;
   /** Blobs that the attempts hold in the blob store. */
   blobs: string[];
 }
@@ -23,6 +21,8 @@ interface StageBase {
 export interface ShuffleMapStage extends StageBase {
   readonly kind: 'map';
   readonly shuffle: ShuffleDependency;
+  /** Partitions of the current attempt whose task has not succeeded. */
+  pending: Set<number>;
   /** Partitions whose accumulator updates are merged: computing one again counts nothing. */
   readonly counted: Set<number>;
 }

@@ -1,4 +1,4 @@
-import type { StatusUpdate, TaskDescription } from '../protocol/task.ts';
+import { StageTask, type StatusUpdate, type TaskDescription } from '../protocol/task.ts';
 import type { Clock } from '../core/clock.ts';
 
 /** One task of a stage attempt, before it is launched. */
@@ -112,11 +112,10 @@ export class TaskSetManager {
       launchTime: this.#clock.wallTime(),
       started: false,
     });
-    return {
+    return new StageTask({
       taskId,
       attemptNumber,
       executorId,
-      name: `task ${task.index}.${attemptNumber} in stage ${stageId}.${stageAttempt} (TID ${taskId})`,
       index: task.index,
       stageId,
       stageAttemptNumber: stageAttempt,
@@ -125,7 +124,7 @@ export class TaskSetManager {
       payload: task.payload,
       preferredLocations: task.preferredLocations,
       timeoutMs,
-    };
+    });
   }
 
   /** Index in the task set of a position. */

@@ -125,6 +125,10 @@ class Worker implements WorkerHost {
       logger: this.#logger,
       id: this.id,
       queue: this.#queue,
+      tooLarge: ({ application, epoch, update, frame }, task, cause) => {
+        const data = encodeFailure(workerErrors.RESULT_TOO_LARGE({ name: task.name }, cause));
+        return { application, epoch, update: { ...update, state: 'FAILED', data }, task: undefined, frame };
+      },
     });
     this.#leaders = new LeaderTracker({
       onChange: (leader) => {
@@ -140,7 +144,7 @@ class Worker implements WorkerHost {
       kill: (held, reason) => {
         if (held.given !== undefined) this.#runners.get(held.given.kind)?.kill(held.given, reason);
       },
-      answer: (frame, leased, state, data) => this.#answer(frame, leased, state, data),
+      answer: (frame, leased, state, data) => this.#outbox.add(frame.replyTo, this.#status(leased, state, data, frame)),
       ask: (replyTo, hash) => this.#outbox.askFor(replyTo, hash),
     });
   }
@@ -403,15 +407,7 @@ class Worker implements WorkerHost {
     }
   }
 
-  #answer(frame: Frame, leased: LeasedTask, state: TaskState, data: Uint8Array): void {
-    const status = this.#status(leased, state, data, () => frame.settle());
-    this.#outbox.add(frame.replyTo, {
-      ...status,
-      instead: (cause) => this.#status(leased, 'FAILED', encodeFailure(workerErrors.RESULT_TOO_LARGE({ name: leased.task.name }, cause)), status.onTaken),
-    });
-  }
-
-  #status({ application, epoch, task }: LeasedTask, state: TaskState, data: Uint8Array, onTaken: (() => void) | undefined): OutgoingStatus {
-    return { application, epoch, update: { taskId: task.taskId, state, executorId: this.id, data }, onTaken, instead: undefined };
+  #status({ application, epoch, task }: LeasedTask, state: TaskState, data: Uint8Array, frame: Frame | undefined): OutgoingStatus {
+    return { application, epoch, task: frame === undefined ? undefined : task, update: { taskId: task.taskId, state, executorId: this.id, data }, frame };
   }
 }

@@ -3,13 +3,24 @@ import { SparkProxyError } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
 import { envelopeFactory, splitBatch, statusBytes } from '../protocol/batch.ts';
 import { encodeBlobMissing, encodeStatus, MESSAGE, type LeasedStatus } from '../protocol/messages.ts';
+import type { TaskDescription } from '../protocol/task.ts';
 import type { Transport } from '../transports/contract.ts';
+import type { Frame } from './tasks.ts';
 
 export interface OutgoingStatus extends LeasedStatus {
-  /** The transport has taken it. */
-  readonly onTaken: (() => void) | undefined;
-  /** It can never be sent: what to say instead. */
-  readonly instead: ((cause: unknown) => OutgoingStatus) | undefined;
+  /** Until the transport has taken it: whose task it is, and the frame to settle then. Undefined for a mere RUNNING. */
+  task: TaskDescription | undefined;
+  frame: Pick<Frame, 'settle'> | undefined;
+}
+
+export interface StatusOutboxOptions {
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly id: string;
+  readonly queue: string;
+  /** A status can never be sent: what to say instead. */
+  readonly tooLarge: (status: OutgoingStatus, task: TaskDescription, cause: unknown) => OutgoingStatus;
 }
 
 /** After a failed send. */
@@ -41,11 +52,13 @@ export class StatusOutbox {
   #beforeBeat = 0;
   #scheduled = false;
   #retry: Timer | undefined;
+  readonly #tooLarge: StatusOutboxOptions['tooLarge'];
   #closed = false;
   /** One line an outage, not one a frame. */
   #warned = false;
 
-  constructor(options: { transport: Transport; clock: Clock; logger: Logger; id: string; queue: string }) {
+  constructor(options: StatusOutboxOptions) {
+    this.#tooLarge = options.tooLarge;
     this.#transport = options.transport;
     this.#clock = options.clock;
     this.#logger = options.logger;
@@ -76,7 +89,7 @@ export class StatusOutbox {
     const former = this.#leader;
     this.#leader = queue;
     if (former === undefined || former === queue) return;
-    const again = this.#said.map((status) => ({ ...status, onTaken: undefined }));
+    const again = [...this.#said];
     this.#forgetSaid(this.#said.length);
     this.#updates.set(former, [...again, ...(this.#updates.get(former) ?? [])]);
     this.reroute(former, queue);
@@ -164,12 +177,17 @@ export class StatusOutbox {
   #sendUpdates(queue: string, statuses: readonly OutgoingStatus[]): void {
     const taken = (): void => {
       if (queue === this.#leader) this.#remember(statuses);
-      for (const status of statuses) status.onTaken?.();
+      for (const status of statuses) {
+        status.frame?.settle();
+        // What was said is remembered, what was asked need not be.
+        status.frame = undefined;
+        status.task = undefined;
+      }
     };
     this.#write(queue, MESSAGE.status, encodeStatus(statuses), taken, (cause) => {
       if (!SparkProxyError.is(cause) || cause.code !== 'SP_TRANSPORT_FRAME_TOO_LARGE') return this.#keep(queue, statuses);
       if (statuses.length > 1) for (const status of statuses) this.#sendUpdates(queue, [status]);
-      else if (statuses[0]?.instead !== undefined) this.add(queue, statuses[0].instead(cause));
+      else if (statuses[0]?.task !== undefined) this.add(queue, this.#tooLarge(statuses[0], statuses[0].task, cause));
     });
   }
 

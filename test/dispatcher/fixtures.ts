@@ -76,7 +76,7 @@ export function machine(options: Partial<DispatcherStateOptions> = {}) {
     cancel: (taskId: number, reason = 'not needed') => handle({ type: 'cancel', application: APP, taskId, reason }),
     missing: (workerId: string, hash: string) => handle({ type: 'blobMissing', workerId, hash }),
     status: (workerId: string, taskId: number, epoch: number, what: TaskState, data?: Uint8Array) =>
-      handle({ type: 'status', workerId, application: APP, epoch, update: update(taskId, what, workerId, data) }),
+      handle({ type: 'status', workerId, statuses: [{ application: APP, epoch, update: update(taskId, what, workerId, data) }] }),
   };
 }
 

@@ -74,7 +74,7 @@ test('whatever happens in whatever order, each submission ends once and no lease
             const holder = holders.get(e.taskId);
             const from = e.from ?? holder?.workerId ?? 'w1';
             const epoch = Math.max(0, (holder?.epoch ?? 1) - e.back);
-            handle({ type: 'status', now, workerId: from, application: APP, epoch, update: update(e.taskId, e.state, from) });
+            handle({ type: 'status', now, workerId: from, statuses: [{ application: APP, epoch, update: update(e.taskId, e.state, from) }] });
             break;
           }
           default:

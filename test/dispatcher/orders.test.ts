@@ -192,9 +192,7 @@ test('in the dispatcher: one application that submits a thousand tasks does not 
       m.handle({
         type: 'status',
         workerId: 'w',
-        application: 'big',
-        epoch: 1,
-        update: { taskId: i, state: 'FINISHED', executorId: 'w', data: new Uint8Array(0) },
+        statuses: [{ application: 'big', epoch: 1, update: { taskId: i, state: 'FINISHED', executorId: 'w', data: new Uint8Array(0) } }],
       }),
     );
     expect(sent(effects)).toHaveLength(2);

@@ -115,6 +115,33 @@ describe('verification of results', () => {
     expect(m.state.live).toBe(0);
   });
 
+  test('a copy gives the first result, then the lease of the task itself is lost: nobody is waited for without end', () => {
+    const speculation = { quantile: 0.5, multiplier: 2, minTaskRuntimeMs: 50 };
+    const m = profiled({ speculation, verify: { quorum: 2, patienceMs: 500 } }, { queueDepth: 1 });
+    m.join('a', { slots: 2 });
+    m.join('b', { slots: 2 });
+    // Checked results of two short tasks, so that it is known how long tasks take.
+    m.submit(tasks(2));
+    for (const taskId of [0, 1]) m.status('a', taskId, 1, 'FINISHED', bytes(1));
+    for (const taskId of [0, 1]) for (const epoch of [1, 2]) m.status('b', taskId, epoch, 'FINISHED', bytes(1));
+    for (const taskId of [0, 1]) m.status('a', taskId, 2, 'FINISHED', bytes(1));
+    expect(m.state.live).toBe(0);
+    const [[holder, copier]] = [sent(m.submit(tasks(1, {}, 2)))[0] === 'a:2@1' ? ['a', 'b'] : ['b', 'a']] as [[string, string]];
+    m.status(holder, 2, 1, 'RUNNING');
+    m.at.now = 400;
+    m.beat('a');
+    m.beat('b');
+    expect(sent(m.tick())).toEqual([`${copier}:2@2`]);
+    expect(reported(m.status(copier, 2, 2, 'FINISHED', bytes(1)))).toEqual([]);
+    expect(sent(m.leave(holder))).toEqual([]);
+    m.at.now = 899;
+    m.beat(copier);
+    expect(reported(m.tick())).toEqual([]);
+    m.at.now = 900;
+    expect(reported(m.tick())).toEqual(['FAILED 2']);
+    expect(m.state.live).toBe(0);
+  });
+
   test('a comparator that allows for rounding, and one that replaces bytes', () => {
     const near = (a: Uint8Array, b: Uint8Array): boolean => Math.abs((a[0] ?? 0) - (b[0] ?? 0)) <= 1;
     const m = profiled({ verify: { quorum: 2, comparator: 'near' } }, { comparators: new Map([['near', near]]) });

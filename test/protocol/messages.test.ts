@@ -4,6 +4,7 @@ import { contentHash } from '../../src/core/ids.ts';
 import { SparkProxyError } from '../../src/core/errors.ts';
 import { BATCH_LIMITS, envelopeFactory, splitBatch, statusBytes, taskBytes } from '../../src/protocol/batch.ts';
 import { BinaryWriter } from '../../src/protocol/codec.ts';
+import { StageTask } from '../../src/protocol/task.ts';
 import { decodeFailure, encodeFailure } from '../../src/protocol/failure.ts';
 import {
   decodeBlob,
@@ -26,23 +27,27 @@ const small = fc.string({ maxLength: 12 });
 // Few different strings, so that fields often equal those of the task before.
 const few = fc.constantFrom('a', 'b', '__proto__', 'ü');
 
+const description = fc.record({
+  taskId: fc.maxSafeNat(),
+  attemptNumber: fc.nat(5),
+  executorId: few,
+  name: small,
+  index: fc.nat(),
+  stageId: fc.nat(2),
+  stageAttemptNumber: fc.nat(1),
+  kind: few,
+  commons: fc.array(few, { maxLength: 3 }),
+  payload: fc.uint8Array({ maxLength: 40 }),
+  preferredLocations: fc.array(few, { maxLength: 2 }),
+  timeoutMs: fc.oneof(fc.constantFrom(0, 0.5, 30_000), fc.nat()),
+});
 const leasedTask: fc.Arbitrary<LeasedTask> = fc.record({
   application: few,
   epoch: fc.nat(),
-  task: fc.record({
-    taskId: fc.maxSafeNat(),
-    attemptNumber: fc.nat(5),
-    executorId: few,
-    name: small,
-    index: fc.nat(),
-    stageId: fc.nat(2),
-    stageAttemptNumber: fc.nat(1),
-    kind: few,
-    commons: fc.array(few, { maxLength: 3 }),
-    payload: fc.uint8Array({ maxLength: 40 }),
-    preferredLocations: fc.array(few, { maxLength: 2 }),
-    timeoutMs: fc.oneof(fc.constantFrom(0, 0.5, 30_000), fc.nat()),
-  }),
+  task: fc.oneof(
+    description,
+    description.map((fields) => new StageTask(fields)),
+  ),
 });
 
 const leasedStatus = fc.record({
@@ -82,7 +87,9 @@ describe('message bodies', () => {
   it('carry batches of tasks', () => {
     fc.assert(
       fc.property(fc.array(leasedTask, { maxLength: 20 }), (tasks) => {
-        expect(decodeTasks(encodeTasks(tasks))).toEqual(tasks);
+        const decoded = decodeTasks(encodeTasks(tasks));
+        expect(decoded).toEqual(tasks);
+        expect(decoded.map((leased) => leased.task.name)).toEqual(tasks.map((leased) => leased.task.name));
       }),
       { numRuns: 300 },
     );

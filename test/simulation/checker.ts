@@ -1,4 +1,5 @@
 import { TERM_EPOCHS } from '../../src/protocol/application.ts';
+import type { StatusUpdate } from '../../src/protocol/task.ts';
 import type { DispatcherEffect, DispatcherEvent } from '../../src/dispatcher/contract.ts';
 
 interface ModelTask {
@@ -21,6 +22,15 @@ interface ModelWorker {
   readonly leases: Set<string>;
   readonly blobs: Set<string>;
 }
+
+/** What the holder of a lease says of its task. */
+interface Said {
+  readonly key: string;
+  readonly epoch: number;
+  readonly update: StatusUpdate;
+}
+
+const ends = (state: StatusUpdate['state']): boolean => state !== 'RUNNING';
 
 export interface CheckerOptions {
   readonly queueDepth: number;
@@ -58,21 +68,38 @@ export class InvariantChecker {
   }
 
   observe(event: DispatcherEvent, effects: readonly DispatcherEffect[], live: number): void {
-    const accepted = this.#before(event);
+    const accepted = event.type === 'status' ? this.#accepted(event) : [];
+    if (event.type !== 'status') this.#before(event);
     for (const effect of effects) this.#after(effect, event);
-    if (event.type === 'status' && accepted !== undefined) {
-      const { state } = event.update;
+    for (const { key, epoch, update } of accepted) {
+      const { state } = update;
       const must = state === 'FINISHED' ? this.#options.verifies !== true : state !== 'RUNNING' && state !== 'LOST' && this.#options.copies !== true;
-      if (must && !effects.some((e) => e.type === 'report' && e.update === event.update)) {
-        this.#violate(`the ${state} of ${accepted} by the holder of its lease was not reported`);
+      if (must && !effects.some((e) => e.type === 'report' && e.update === update)) {
+        this.#violate(`the ${state} of ${key} by the holder of its lease was not reported`);
       }
-      if (state !== 'RUNNING') this.#endLease(accepted, event.epoch);
+      if (state !== 'RUNNING') this.#endLease(key, epoch);
     }
     if (live !== this.#live) this.#violate(`the machine has ${live} live tasks, the book ${this.#live}`);
   }
 
-  /** Key of the task when the event is a status from the holder of a lease of it. */
-  #before(event: DispatcherEvent): string | undefined {
+  /** Of what a worker says, that which the holder of a lease says of its task. */
+  #accepted({ workerId, statuses }: DispatcherEvent & { type: 'status' }): Said[] {
+    const accepted: Said[] = [];
+    for (const { application, epoch, update } of statuses) {
+      const key = `${application}/${update.taskId}`;
+      const task = this.tasks.get(key);
+      if (task === undefined || !task.live || task.leases.get(epoch) !== workerId) continue;
+      // One before it in the frame has ended this lease, or the task.
+      if (accepted.some((said) => said.key === key && ends(said.update.state) && (said.epoch === epoch || said.update.state !== 'LOST'))) continue;
+      const worker = this.#workers.get(workerId);
+      if (update.state === 'LOST' && worker !== undefined) worker.draining = true;
+      if (ends(update.state)) worker?.leases.delete(`${key}@${epoch}`);
+      accepted.push({ key, epoch, update });
+    }
+    return accepted;
+  }
+
+  #before(event: Exclude<DispatcherEvent, { type: 'status' }>): void {
     switch (event.type) {
       case 'submit':
         for (const { application, task } of event.submissions) {
@@ -82,41 +109,29 @@ export class InvariantChecker {
           this.tasks.set(key, { live: true, ends: 0, commits: 0, epoch: known?.epoch ?? this.#base, leases: new Map(), said: new Set() });
           this.#live++;
         }
-        return undefined;
+        return;
       case 'workerJoined': {
         const known = this.#workers.get(event.worker.id);
         if (known?.alive === true) known.draining = event.load.draining;
         else this.#join(event.worker.id, event.worker.slots, event.load.draining);
-        return undefined;
+        return;
       }
       case 'workerBeat': {
         const known = this.#workers.get(event.workerId);
-        if (known === undefined) return undefined;
+        if (known === undefined) return;
         if (known.alive) known.draining = event.load.draining;
         else this.#join(event.workerId, known.limit / this.#options.queueDepth, event.load.draining);
-        return undefined;
+        return;
       }
       case 'workerLeft':
         this.#drains.delete(event.workerId);
         if (this.#workers.get(event.workerId)?.alive === false) this.#workers.delete(event.workerId);
-        return undefined;
+        return;
       case 'drain':
         if (event.drain && this.#workers.get(event.workerId)?.alive === true) this.#drains.add(event.workerId);
         else if (!event.drain) this.#drains.delete(event.workerId);
-        return undefined;
-      case 'status': {
-        const key = `${event.application}/${event.update.taskId}`;
-        const task = this.tasks.get(key);
-        if (task === undefined || !task.live || task.leases.get(event.epoch) !== event.workerId) return undefined;
-        if (event.update.state === 'LOST') {
-          const worker = this.#workers.get(event.workerId);
-          if (worker !== undefined) worker.draining = true;
-        }
-        if (event.update.state !== 'RUNNING') this.#workers.get(event.workerId)?.leases.delete(`${key}@${event.epoch}`);
-        return key;
-      }
+        return;
       default:
-        return undefined;
     }
   }
 
@@ -176,9 +191,10 @@ export class InvariantChecker {
       // Sent again what it was sent before, or what it holds from an earlier leader.
       if (model.leases.get(epoch) === effect.workerId || epoch <= this.#base) continue;
       for (const hash of task.commons) if (!worker.blobs.has(hash)) this.#violate(`${key} was sent to ${effect.workerId} before its blob ${hash}`);
-      // The status of this very event ended its lease.
-      if (event.type === 'status' && `${event.application}/${event.update.taskId}` === key && event.update.state !== 'RUNNING')
-        model.leases.delete(event.epoch);
+      // A status of this very event ended its lease.
+      for (const said of event.type === 'status' ? event.statuses : []) {
+        if (`${said.application}/${said.update.taskId}` === key && ends(said.update.state)) model.leases.delete(said.epoch);
+      }
       if (model.leases.size >= (this.#options.copies === true ? 2 : 1)) {
         this.#violate(`${key}@${epoch} was leased to ${effect.workerId} while ${[...model.leases].map(([e, w]) => `${w} holds @${e}`).join(' and ')}`);
       }
@@ -197,10 +213,11 @@ export class InvariantChecker {
     const { update } = effect;
     const key = `${effect.application}/${update.taskId}`;
     const task = this.tasks.get(key);
-    const isAdopted = this.#base > 0 && (event.type === 'submit' || (event.type === 'status' && event.epoch < this.#base));
-    const holds = isAdopted || (event.type === 'status' && event.update === update && task?.leases.get(event.epoch) === event.workerId);
+    const said = event.type === 'status' ? event.statuses.find((status) => status.update === update) : undefined;
+    const isAdopted = this.#base > 0 && (event.type === 'submit' || (said !== undefined && said.epoch < this.#base));
+    const holds = isAdopted || (event.type === 'status' && said !== undefined && task?.leases.get(said.epoch) === event.workerId);
     if (update.state === 'RUNNING') {
-      const epoch = event.type === 'status' ? event.epoch : -1;
+      const epoch = said?.epoch ?? -1;
       if (!holds || task?.said.has(epoch) !== false) this.#violate(`RUNNING of ${key} was reported twice or for a lease that is over`);
       else task.said.add(epoch);
       return;

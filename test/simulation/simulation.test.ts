@@ -65,8 +65,12 @@ test.each<[string, (machine: DispatcherState) => Machine]>([
           return machine.live;
         },
         handle(event) {
-          const holder = event.type === 'status' ? holders.get(event.update.taskId) : undefined;
-          const effects = machine.handle(holder === undefined ? event : ({ ...event, ...holder } as DispatcherEvent));
+          const forged = ({ workerId, statuses, now }: DispatcherEvent & { type: 'status' }): DispatcherEvent[] =>
+            statuses.map((status) => {
+              const holder = holders.get(status.update.taskId);
+              return { type: 'status', now, workerId: holder?.workerId ?? workerId, statuses: [{ ...status, epoch: holder?.epoch ?? status.epoch }] };
+            });
+          const effects = (event.type === 'status' ? forged(event) : [event]).flatMap((one) => machine.handle(one));
           for (const effect of effects) {
             if (effect.type === 'send') for (const { epoch, task } of effect.tasks) holders.set(task.taskId, { workerId: effect.workerId, epoch });
           }

@@ -1,4 +1,5 @@
 import { seededRandom } from '../../src/core/ids.ts';
+import type { LeasedStatus } from '../../src/protocol/messages.ts';
 import type { DispatcherEffect, DispatcherEvent, Submission } from '../../src/dispatcher/contract.ts';
 import { orderFactory } from '../../src/dispatcher/orders.ts';
 import { DispatcherState } from '../../src/dispatcher/state.ts';
@@ -188,15 +189,30 @@ export function simulate(seed: number, { wrap = (machine) => machine, trace: tra
     });
   };
 
+  /** What a worker says of tasks goes out in frames, as the real one's does. */
+  const frames = new Map<string, LeasedStatus[]>();
+  const say = (workerId: string, { application, epoch, taskId, state, data }: FromWorker & { type: 'status' }): void => {
+    const status = { application, epoch, update: { taskId, state, executorId: workerId, data } };
+    const frame = frames.get(workerId);
+    if (frame !== undefined) {
+      frame.push(status);
+      return;
+    }
+    frames.set(workerId, [status]);
+    agenda.in(random() * 3, () => {
+      const statuses = frames.get(workerId) as LeasedStatus[];
+      frames.delete(workerId);
+      network(() => {
+        for (const by of zombie !== undefined && random() < 0.5 ? [leader, zombie] : [leader]) handle({ type: 'status', workerId, statuses }, by);
+      });
+    });
+  };
+
   const fromWorker = (worker: SimulatedWorker, message: FromWorker): void => {
+    if (message.type === 'status') return say(worker.id, message);
     network(() => {
       for (const by of zombie !== undefined && random() < 0.5 ? [leader, zombie] : [leader]) {
         switch (message.type) {
-          case 'status': {
-            const { application, epoch, taskId, state, data } = message;
-            handle({ type: 'status', workerId: worker.id, application, epoch, update: { taskId, state, executorId: worker.id, data } }, by);
-            break;
-          }
           case 'missing':
             handle({ type: 'blobMissing', workerId: worker.id, hash: message.hash }, by);
             break;
