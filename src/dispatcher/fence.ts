@@ -1,3 +1,5 @@
+import { ByTask } from '../core/by-task.ts';
+
 /**
  * What is remembered of tasks that have ended: the highest epoch each was leased under, so that late results can be told
  * from unknown ones and a task that is submitted again never re-uses an epoch.
@@ -7,8 +9,8 @@
  */
 export class FenceMemory {
   readonly #limit: number;
-  #young = new Map<string, Map<number, number>>();
-  #old = new Map<string, Map<number, number>>();
+  #young = new ByTask<number>();
+  #old = new ByTask<number>();
   #count = 0;
 
   constructor(limit: number) {
@@ -18,17 +20,15 @@ export class FenceMemory {
   remember(application: string, taskId: number, epoch: number): void {
     if (this.#count >= this.#limit) {
       this.#old = this.#young;
-      this.#young = new Map();
+      this.#young = new ByTask();
       this.#count = 0;
     }
-    let epochs = this.#young.get(application);
-    if (epochs === undefined) this.#young.set(application, (epochs = new Map()));
-    epochs.set(taskId, epoch);
+    this.#young.set(application, taskId, epoch);
     this.#count++;
   }
 
   /** 0 when nothing is known of the task. */
   lastEpoch(application: string, taskId: number): number {
-    return this.#young.get(application)?.get(taskId) ?? this.#old.get(application)?.get(taskId) ?? 0;
+    return this.#young.get(application, taskId) ?? this.#old.get(application, taskId) ?? 0;
   }
 }

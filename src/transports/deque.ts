@@ -1,6 +1,9 @@
+/** To copy is a tenth of making it anew, and many queues are short-lived. */
+const EMPTY: readonly undefined[] = Array.from({ length: 16 });
+
 /** A double-ended queue in a ring buffer: O(1) at both ends, memory given back when it empties. */
 export class Deque<T> {
-  #items: (T | undefined)[] = Array.from<T | undefined>({ length: 16 });
+  #items: (T | undefined)[] = EMPTY.slice() as (T | undefined)[];
   #head = 0;
   #size = 0;
 
@@ -39,7 +42,7 @@ export class Deque<T> {
   }
 
   clear(): void {
-    this.#items = Array.from<T | undefined>({ length: 16 });
+    this.#items = EMPTY.slice() as (T | undefined)[];
     this.#head = 0;
     this.#size = 0;
   }

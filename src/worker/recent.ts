@@ -1,5 +1,5 @@
 import type { TaskState } from '../protocol/task.ts';
-import { ByTask } from './by-task.ts';
+import { ByTask } from '../core/by-task.ts';
 
 export interface Answer {
   readonly epoch: number;

@@ -6,7 +6,7 @@ import type { Load } from '../registry/contract.ts';
 import { workerErrors } from './errors.ts';
 import type { BlobCache } from './blob-cache.ts';
 import { Deque } from '../transports/deque.ts';
-import { ByTask } from './by-task.ts';
+import { ByTask } from '../core/by-task.ts';
 import { RecentAnswers } from './recent.ts';
 
 /** A frame of tasks; acknowledged when the last of them has been answered. */
