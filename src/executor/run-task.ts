@@ -154,7 +154,7 @@ function runStage(
   const inputs = payload.inputs.map((hash) => cache.outputs(hash, env));
   const fetching = inputs.map((outputs) => fetchBlocks(outputs, partitions[0] as number, env.machine, env.client));
   if (fetching.every((one) => one === undefined)) return attempt.run(payload, inputs, NOTHING_FETCHED);
-  return Promise.all(fetching).then((fetched) => attempt.run(payload, inputs, fetched));
+  return Promise.all(fetching.map((one) => one ?? Promise.resolve(undefined))).then((fetched) => attempt.run(payload, inputs, fetched));
 }
 
 const NO_INPUTS: readonly MapOutputs[] = [];
