@@ -120,7 +120,8 @@ export function errorFromWire(wire: WireError): Error {
   const error = known
     ? new SparkProxyError(wire.code as string, wire.message, '', wire.fields ?? {}, cause)
     : new Error(wire.message, cause === undefined ? undefined : { cause });
-  if (!known && wire.code !== undefined) Object.assign(error, { code: wire.code });
+  // A code of this package is unknown where the module that declares it is not loaded, as in a dispatcher.
+  if (!known && wire.code !== undefined) Object.assign(error, { code: wire.code, ...(wire.fields === undefined ? {} : { fields: wire.fields }) });
   if (!known) Object.defineProperty(error, 'name', { value: wire.name, configurable: true, writable: true });
   if (wire.stack !== undefined) Object.defineProperty(error, 'stack', { value: wire.stack, configurable: true, writable: true });
   return error;

@@ -1,5 +1,4 @@
 import type { Random } from '../core/ids.ts';
-import { SparkProxyError } from '../core/errors.ts';
 import { decodeFailure } from '../protocol/failure.ts';
 import type { StatusUpdate } from '../protocol/task.ts';
 import type { TaskEntry, Vote } from './task-entry.ts';
@@ -86,7 +85,6 @@ export class Verification {
 
 /** Who wrote the shuffle output that a task found to be other than what was verified, by the data of its FAILED update. */
 export function forgerOf(data: Uint8Array): string | undefined {
-  const error = decodeFailure(data);
-  if (!SparkProxyError.is(error) || error.code !== 'SP_SHUFFLE_FETCH_FAILED' || error.fields['forged'] !== true) return undefined;
-  return String(error.fields['executorId']);
+  const { code, fields } = decodeFailure(data) as { code?: unknown; fields?: Readonly<Record<string, unknown>> };
+  return code === 'SP_SHUFFLE_FETCH_FAILED' && fields?.['forged'] === true ? String(fields['executorId']) : undefined;
 }
