@@ -72,7 +72,12 @@ export class DirectReader {
       const count = Math.min(credit, READ_FRAMES);
       const reply = await connection.command('xreadgroup', 'GROUP', 'g', name, 'COUNT', count, 'BLOCK', blockMs, 'STREAMS', stream, '>');
       this.silentBeats = 0;
-      if (!this.#stopped) this.#receive((reply as Reply)?.[0]?.[1] ?? []);
+      if (this.#stopped) return;
+      const entries = (reply as Reply)?.[0]?.[1];
+      if (entries === undefined) continue;
+      this.#receive(entries);
+      // What its frames are answered with goes first.
+      await new Promise<void>((resolve) => setImmediate(resolve));
     }
   }
 
