@@ -162,6 +162,28 @@ describeWith(['redis'], 'a queue of the Redis transport with one consumer', () =
     expect(fresh).toEqual(fresh.toSorted((a, b) => a - b));
   });
 
+  it('has given again, marked, what somebody took who is not known', async () => {
+    const server = await redis();
+    const [sender, receiver] = [await open(server.url), await open(server.url)];
+    await sender.send('q', envelope('taken'));
+    const client = server.client();
+    const held = await reading(receiver, 'q', { prefetch: 2 }, false);
+    await held.until(1);
+    await direct(server);
+    // As one does that was taken for dead and comes to life.
+    const taking = client.xreadgroup('GROUP', 'g', 'client-x.1', 'COUNT', 5, 'BLOCK', 5000, 'STREAMS', `${PREFIX}q:q`, '>');
+    await until(async () => (String(await server.client().client('LIST')).match(/ cmd=xreadgroup /g) ?? []).length === 2);
+    for (const body of numbers(8)) await sender.send('q', envelope(body));
+    expect(await taking).not.toBeNull();
+    await until(() => {
+      for (const delivery of held.items) delivery.ack();
+      return held.items.length === 9;
+    });
+    expect(held.items.map((d) => text(d.envelope)).toSorted()).toEqual([...numbers(8), 'taken']);
+    expect(held.items.filter((d) => d.redelivered)).toHaveLength(((await taking)?.[0] as [string, unknown[]])[1].length);
+    await drained(server);
+  });
+
   it('comes again to its consumer what that gives back, and never more than it may have in hand', async () => {
     const server = await redis();
     const [sender, receiver] = [await open(server.url), await open(server.url)];

@@ -10,6 +10,12 @@ type Reply = readonly (readonly [stream: Buffer, entries: Entries])[] | null;
 
 const BODY = 0x62;
 
+/** What is not a length is refused with the body that is not there. */
+function lengthOf(value: Buffer | undefined): number {
+  const length = Number(value);
+  return Number.isSafeInteger(length) && length >= 0 ? length : 0;
+}
+
 export interface ReaderOptions {
   readonly connection: RedisConnection;
   readonly consumer: RedisConsumer;
@@ -86,7 +92,7 @@ export class DirectReader {
     let bytes = 0;
     for (const [id, [, envelope, kind, value]] of entries) {
       const body = kind?.[0] === BODY ? value : undefined;
-      const length = kind === undefined || body !== undefined ? undefined : Number(value);
+      const length = kind === undefined || body !== undefined ? undefined : lengthOf(value);
       bytes += envelope.length + (body?.length ?? length ?? 0);
       const tag = id.toString('latin1');
       consumer.receive({ consumer: consumer.number, generation: this.#generation, redelivered: false, tag, envelope, body, length });

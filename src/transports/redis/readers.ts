@@ -59,9 +59,10 @@ export class Readers {
       (answer) => {
         // Nothing else may come between: it is granted on this connection, to this generation.
         if (!this.#asked.delete(consumer) || answer !== 1) return;
+        // What it said then has ended this, too.
+        if (consumer.cancelled || consumer.closed) return;
         this.#granted.set(consumer, undefined);
-        if (consumer.generation !== generation || consumer.cancelled || consumer.closed) return this.stepBack(consumer);
-        return this.#open(consumer);
+        return consumer.generation === generation ? this.#open(consumer) : this.stepBack(consumer);
       },
       (error: Error) => {
         this.#asked.delete(consumer);
@@ -93,7 +94,7 @@ export class Readers {
     }
   }
 
-  /** It reads by itself no longer. Resolves when it is attached again, if there is a connection. */
+  /** It reads by itself no longer, and attaches again, if there is a connection. */
   stepBack(consumer: RedisConsumer): void {
     const session = this.#host.session();
     if (!this.#end(consumer) || session === undefined) return;
@@ -106,10 +107,6 @@ export class Readers {
   endAll(): void {
     this.#asked.clear();
     for (const consumer of [...this.#granted.keys()]) this.#end(consumer);
-  }
-
-  isGranted(consumer: RedisConsumer): boolean {
-    return this.#granted.has(consumer);
   }
 
   /** A connection that takes the place of others: what these have still to say is not heard. */

@@ -57,6 +57,21 @@ local function pending(q, id)
   return ids
 end
 
+-- Frames in hands that nobody knows: who was taken for dead reads on for a moment when it comes to life.
+local function orphans(q)
+  local found = false
+  local summary = redis.pcall('XPENDING', P..'q:'..q, 'g')
+  for _, each in ipairs(not summary.err and summary[4] or {}) do
+    local id = each[1]
+    if id ~= '~' and call('HEXISTS', P..'c:'..q, id) == 0 then
+      back(q, id, pending(q, id))
+      redis.pcall('XGROUP', 'DELCONSUMER', P..'q:'..q, 'g', id)
+      found = true
+    end
+  end
+  return found
+end
+
 local function bury(client)
   for _, q in ipairs(call('SMEMBERS', P..'k:'..client)) do
     local direct = call('HGET', P..'m:'..q, 'd')
@@ -257,7 +272,7 @@ if op == 'beat' then
   for _, q in ipairs(call('SMEMBERS', P..'k:'..client)) do
     if refresh == '1' then touch(q) end
     -- A sender that died may not have said what it added.
-    if not call('HGET', P..'m:'..q, 'd') then rouse(q) end
+    if orphans(q) or not call('HGET', P..'m:'..q, 'd') then rouse(q) end
   end
   if mayBury == '1' then buryDead(time) end
   return 1
