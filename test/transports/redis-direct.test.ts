@@ -174,13 +174,13 @@ describeWith(['redis'], 'a queue of the Redis transport with one consumer', () =
     const taking = client.xreadgroup('GROUP', 'g', 'client-x.1', 'COUNT', 5, 'BLOCK', 5000, 'STREAMS', `${PREFIX}q:q`, '>');
     await until(async () => (String(await server.client().client('LIST')).match(/ cmd=xreadgroup /g) ?? []).length === 2);
     for (const body of numbers(8)) await sender.send('q', envelope(body));
-    expect(await taking).not.toBeNull();
+    const [[, its]] = (await taking) as [[stream: string, entries: unknown[]]];
     await until(() => {
       for (const delivery of held.items) delivery.ack();
       return held.items.length === 9;
     });
     expect(held.items.map((d) => text(d.envelope)).toSorted()).toEqual([...numbers(8), 'taken']);
-    expect(held.items.filter((d) => d.redelivered)).toHaveLength(((await taking)?.[0] as [string, unknown[]])[1].length);
+    expect(held.items.filter((d) => d.redelivered)).toHaveLength(its.length);
     await drained(server);
   });
 
