@@ -17,7 +17,7 @@ const SPACE = /(?:[\s;]|\/\/.*|\/\*[^]*?\*\/)*/y;
 const MEMBER = /(static\s+)?(async[ \t]+)?(\*\s*)?(?:(get|set)\s+)?([A-Za-z_$][\w$]*)\s*([(=;])/y;
 const WORD = /[\w$\u0080-\uffff]+/g;
 /** A key whose name is not what is written. */
-const NUMBER_KEY = /(?:\.\d|\b\d\w*\.|\b(?:0\w|\d+[a-z_]))[\w.]*\s*[(:\]]/i;
+const NUMBER_KEY = /(?:\.\d|\b\d\w*\.|\b(?:0\w|\d+[a-zA-Z_]))[\w.]*\s*[(:\]]/;
 
 /** Longer ones than this, classes left out, have too many names for each to be looked at. */
 const MAX_REST = 20_000;

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, opendirSync, readFileSync, type Dir } from 'node:fs';
 import module from 'node:module';
 import { dirname, join, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -34,7 +34,7 @@ const JAVASCRIPT = /\.[cm]?js$/;
 export interface HookOptions {
   /**
    * What imports lead to is recorded from now on, and `./x.js` may name `./x.ts`. Where false, that begins once it can matter: with the first module in
-   * TypeScript, below a tsconfig.json, or when functions travel. It costs Node more than all else that is done about a module that stays as it is.
+   * TypeScript, below a tsconfig.json, where TypeScript is beside the program or below it, or when functions travel. It costs Node more than all else that is done about a module that stays as it is.
    * @defaultValue true
    */
   readonly resolve?: boolean;
@@ -61,13 +61,38 @@ export function resolveImports(): void {
   module.registerHooks({ resolve });
 }
 
-/** Whether the program is below a tsconfig.json. */
+/** Whether the program is below a tsconfig.json, or has TypeScript beside or below it. */
 function isTypeScriptProgram(): boolean {
   const main = process.argv[1];
-  for (let folder = main === undefined ? process.cwd() : dirname(main); ; folder = dirname(folder)) {
+  const home = main === undefined ? process.cwd() : dirname(main);
+  for (let folder = home; ; folder = dirname(folder)) {
     if (existsSync(join(folder, 'tsconfig.json'))) return true;
-    if (folder === dirname(folder)) return false;
+    if (folder === dirname(folder)) return holdsTypeScript(home);
   }
+}
+
+/** Where a program may be among much else, no more is looked at. */
+const MAX_ENTRIES = 500;
+
+function holdsTypeScript(home: string): boolean {
+  const folders = [home];
+  let count = 0;
+  for (const folder of folders) {
+    let entries: Dir | undefined;
+    try {
+      entries = opendirSync(folder);
+      for (let entry = entries.readSync(); entry !== null; entry = entries.readSync()) {
+        if (++count > MAX_ENTRIES) return false;
+        if (entry.isDirectory() && entry.name !== 'node_modules' && !entry.name.startsWith('.')) folders.push(join(folder, entry.name));
+        else if (entry.isFile() && TYPESCRIPT.test(entry.name) && !/\.d\.[cm]?ts$/.test(entry.name)) return true;
+      }
+    } catch {
+      // not to be read
+    } finally {
+      entries?.closeSync();
+    }
+  }
+  return false;
 }
 
 /** Adds a change to source, for modules loaded from now on. A second editor of the same name replaces the first. */

@@ -184,12 +184,16 @@ describe('a hook that resolves where it matters', () => {
     expect(await run([join(at, 'main.mjs')], preload('{ resolve: false }'))).toMatchObject({ err: '', out: '\n' });
   });
 
-  test('begins below a tsconfig.json, with the first module in TypeScript, and when it is asked to', async () => {
+  test('begins below a tsconfig.json, where TypeScript is beside or below the program, with the first module in TypeScript, and when it is asked to', async () => {
     const main = `import './a.js'; ${show}`;
     const below = files('below', { 'package.json': '{"type": "module"}', 'tsconfig.json': '{}', 'src/main.js': main, 'src/a.ts': 'export {};' });
     expect(await run([join(below, 'src', 'main.js')], preload('{ resolve: false }'))).toMatchObject({ err: '', out: './a.js a.ts\n' });
     const first = files('first', { 'package.json': '{"type": "module"}', 'main.ts': main, 'a.ts': 'export {};' });
     expect(await run([join(first, 'main.ts')], preload('{ resolve: false }'))).toMatchObject({ err: '', out: './a.js a.ts\n' });
+    const beside = files('beside', { 'package.json': '{"type": "module"}', 'main.js': `import './lib/a.js'; ${show}`, 'lib/a.ts': 'export {};' });
+    expect(await run([join(beside, 'main.js')], preload('{ resolve: false }'))).toMatchObject({ err: '', out: './lib/a.js a.ts\n' });
+    const typed = files('typed', { 'main.mjs': `import './a.mjs'; ${show}`, 'a.mjs': '', 'a.d.mts': '', 'node_modules/b/b.ts': '' });
+    expect(await run([join(typed, 'main.mjs')], preload('{ resolve: false }'))).toMatchObject({ err: '', out: '\n' });
     const asked = files('asked', { 'main.mjs': `resolveImports(); await import('./a.mjs'); ${show}`, 'a.mjs': '' });
     expect(await run([join(asked, 'main.mjs')], preload('{ resolve: false }'))).toMatchObject({ err: '', out: './a.mjs a.mjs\n' });
   });
