@@ -58,6 +58,18 @@ export class BinaryWriter {
     return bytes;
   }
 
+  /** Nobody needs what was finished so far any more: its room is used again. Nothing is being written. */
+  rewind(): void {
+    this.#start = this.#pos = 0;
+  }
+
+  /** As `finish`. */
+  finishBuffer(): Buffer {
+    const bytes = this.#slab.subarray(this.#start, this.#pos);
+    this.#start = this.#pos;
+    return bytes;
+  }
+
   u8(value: number): void {
     this.#reserve(1);
     this.#slab[this.#pos++] = value;

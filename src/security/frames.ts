@@ -37,7 +37,7 @@ export class FrameSigner {
   readonly #now: () => number;
   readonly #session = randomBytes(SESSION_BYTES);
   /** A number for each channel: windows are kept by channel, so that one reader of many sees no gaps. */
-  readonly #numbers = new Map<Channel, number>();
+  readonly #numbers = new Map<Channel, { next: number }>();
   /** No channel starts below what a forgotten one of the same name may have reached. */
   #floor = 0;
 
@@ -49,14 +49,14 @@ export class FrameSigner {
 
   sign(channel: Channel, envelope: Envelope): Envelope {
     const { current } = this.#ring;
-    const number = this.#numbers.get(channel) ?? this.#floor;
-    this.#numbers.set(channel, number + 1);
+    let numbers = this.#numbers.get(channel);
+    if (numbers === undefined) this.#numbers.set(channel, (numbers = { next: this.#floor }));
     writeScope(channel, envelope);
     const scopeBytes = out.length;
     out.u8(SIGNED_BODY);
     out.string(current.id);
     out.raw(this.#session);
-    out.varint(number);
+    out.varint(numbers.next++);
     out.f64(this.#now());
     const { id, type, sender, replyTo, body } = envelope;
     out.raw(hmacSha256(current.key('sign'), out.view(), body));
@@ -65,7 +65,7 @@ export class FrameSigner {
 
   /** A channel that is used no more. */
   forget(channel: Channel): void {
-    this.#floor = Math.max(this.#floor, this.#numbers.get(channel) ?? 0);
+    this.#floor = Math.max(this.#floor, this.#numbers.get(channel)?.next ?? 0);
     this.#numbers.delete(channel);
   }
 }

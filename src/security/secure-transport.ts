@@ -59,6 +59,14 @@ export function secureTransport(transport: Transport, ring: KeyRing, options: Se
   // One window a queue, however often it is consumed: frames of one subscription that ended come by the next.
   const verifiers = new Map<Channel, FrameVerifier>();
 
+  // Names of channels are kept, since a new string has to be hashed anew each time it is looked for.
+  const queueChannels = new Map<string, Channel>();
+  const channelOf = (queue: string): Channel => {
+    let channel = queueChannels.get(queue);
+    if (channel === undefined) queueChannels.set(queue, (channel = `q ${queue}`));
+    return channel;
+  };
+
   const verifierOf = (channel: Channel): FrameVerifier => {
     let verifier = verifiers.get(channel);
     if (verifier === undefined) verifiers.set(channel, (verifier = new FrameVerifier(channel, verifierOptions)));
@@ -78,7 +86,7 @@ export function secureTransport(transport: Transport, ring: KeyRing, options: Se
     get url() {
       return transport.url;
     },
-    send: (queue, envelope) => transport.send(queue, signer.sign(`q ${queue}`, envelope)),
+    send: (queue, envelope) => transport.send(queue, signer.sign(channelOf(queue), envelope)),
     broadcast: (topic, envelope) => transport.broadcast(topic, signer.sign(`t ${topic}`, envelope)),
     consume(queue, consumeOptions, handler) {
       const channel: Channel = `q ${queue}`;
@@ -104,6 +112,7 @@ export function secureTransport(transport: Transport, ring: KeyRing, options: Se
     },
     deleteQueue(queue) {
       signer.forget(`q ${queue}`);
+      queueChannels.delete(queue);
       verifiers.delete(`q ${queue}`);
       return transport.deleteQueue(queue);
     },

@@ -83,6 +83,20 @@ describe('the binary writer and reader', () => {
     expect(() => new BinaryReader(Uint8Array.of(5, 65)).name()).toThrow(code('SP_PROTOCOL_TRUNCATED'));
   });
 
+  it('uses the room again of messages that nobody needs any more, and of no others', () => {
+    const writer = new BinaryWriter(64);
+    writer.string('one');
+    const one = writer.finishBuffer();
+    writer.string('two');
+    expect([...writer.view()]).toEqual([3, 116, 119, 111]);
+    const two = writer.finish(1);
+    expect([one.toString('latin1', 1), Buffer.from(two).toString('latin1')]).toEqual(['one', 'two']);
+    writer.rewind();
+    writer.string('new');
+    const again = writer.finishBuffer();
+    expect([again.buffer, again.byteOffset, again.toString('latin1', 1)]).toEqual([one.buffer, one.byteOffset, 'new']);
+  });
+
   it('begins where it is told to', () => {
     const reader = new BinaryReader(Uint8Array.of(9, 9, 7, 2, 65, 66, 1), 2);
     expect([reader.offset, reader.remaining, reader.u8(), reader.string(), reader.offset, [...reader.raw(1)]]).toEqual([0, 5, 7, 'AB', 4, [1]]);

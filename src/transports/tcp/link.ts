@@ -29,11 +29,10 @@ export interface LinkHandlers {
 const SLAB_BYTES = 262_144;
 /** Output is written when this much is there, else once per turn of the event loop. */
 const FLUSH_BYTES = 65_536;
-/**
- * Nor does a frame wait longer than this behind others that are dealt with in the same turn, milliseconds: the peer has work
- * meanwhile. And after so long a silence the peer waits, it may be: what comes then is written when the callback at work has ended.
- */
+/** Nor does a frame wait longer than this behind others that are dealt with in the same turn, milliseconds: the peer has work meanwhile. */
 const FLUSH_MS = 0.1;
+/** After so long a silence, milliseconds, the peer waits, it may be: what comes then is written when the callback at work has ended. */
+const SILENCE_MS = 0.02;
 /** An answer to what was received is written within so many turns: then what has only to be confirmed needs no write of its own. */
 const LATE_TURNS = 3;
 /** Larger bodies are handed to the socket as they are, smaller ones are copied behind their header. */
@@ -167,7 +166,7 @@ export class Link {
   #schedule(now: number): void {
     if (this.#closed) return;
     this.#flushScheduled = true;
-    if (now - this.#flushedAt > FLUSH_MS) void SOON.then(this.#flushDue);
+    if (now - this.#flushedAt > SILENCE_MS) void SOON.then(this.#flushDue);
     else setImmediate(this.#flushDue);
   }
 
@@ -213,7 +212,9 @@ export class Link {
       for (const chunk of chunks) this.#socket.write(chunk);
       this.#socket.uncork();
     }
-    if (this.#socket.writableLength > HARD_BACKLOG_BYTES + this.#options.maxFrameBytes && !this.#ending) {
+    // The system has taken all of it: what was written from is free.
+    if (this.#socket.writableLength === 0) this.#writer.rewind();
+    else if (this.#socket.writableLength > HARD_BACKLOG_BYTES + this.#options.maxFrameBytes && !this.#ending) {
       this.destroy(transportErrors.OVERLOADED({ what: 'the output waiting for it', limit: HARD_BACKLOG_BYTES }));
     }
   }
@@ -258,7 +259,8 @@ export class Link {
   /** Moves what the writer holds to the list of chunks. */
   #cut(): void {
     if (this.#writer.length === 0) return;
-    const bytes = this.#writer.finish();
+    // A socket makes a Buffer of what is none.
+    const bytes = this.#writer.finishBuffer();
     this.#chunks.push(bytes);
     this.#chunkBytes += bytes.length;
   }
