@@ -43,6 +43,8 @@ export interface OutboxOptions {
   readonly maxCalls: number;
   /** So many frames that wait are pushed at once, before the turn of the event loop ends, so that the broker works meanwhile. @defaultValue none */
   readonly promptFrames?: number;
+  /** The first frame after a silence leaves when the callback that sent it has ended: before the turn of the event loop does. @defaultValue false */
+  readonly firstAtOnce?: boolean;
   /** Bytes of a batch while few calls are under way: small ones let both sides work at a time. @defaultValue MAX_BATCH_BYTES */
   readonly batchBytes?: number;
   readonly keepAlive: KeepAlive;
@@ -190,7 +192,9 @@ export class Outbox {
     this.#dirty.add(lane);
     if (this.#scheduled || !this.#open) return;
     this.#scheduled = true;
-    setImmediate(() => {
+    const alone = this.#options.firstAtOnce === true && lane.calls === 0 && lane.frames.size === 1;
+    const schedule = alone ? process.nextTick : setImmediate;
+    schedule(() => {
       this.#scheduled = false;
       const dirty = [...this.#dirty];
       this.#dirty.clear();

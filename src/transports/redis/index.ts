@@ -78,6 +78,7 @@ class RedisTransport implements Transport {
       stallMs: settings.connectTimeoutMs,
       maxCalls: MAX_CALLS,
       promptFrames: PROMPT_FRAMES,
+      firstAtOnce: true,
       batchBytes: BATCH_BYTES,
       keepAlive: this.#keepAlive,
       clock: settings.clock,
