@@ -9,9 +9,9 @@ import { BlockClient } from '../shuffle/block-client.ts';
 import { ThreadBlocks } from '../storage/thread-blocks.ts';
 import { runTask, StageCache } from './run-task.ts';
 import {
-  envelopeOf,
   messagesOf,
   packResults,
+  post,
   unpackTasks,
   type FromThread,
   type ThreadOptions,
@@ -55,7 +55,7 @@ function flush(): void {
   const messages = outbox;
   outbox = [];
   results = [];
-  port?.postMessage(envelopeOf(messages));
+  if (port !== null) post(port, messages);
 }
 
 function send(message: FromThread): void {

@@ -69,7 +69,8 @@ class Batch {
     let size = 0;
     for (const { length } of items) size += length;
     const head = 8 * (1 + items.length * fields);
-    this.buffer = new ArrayBuffer(head + size);
+    // All of it is written: no need for zeros first.
+    this.buffer = Buffer.allocUnsafeSlow(head + size).buffer;
     this.#numbers = new Float64Array(this.buffer, 0, head / 8);
     this.#bytes = new Uint8Array(this.buffer, head);
     this.#numbers[0] = items.length;
@@ -195,9 +196,18 @@ export function unpackResults(buffer: ArrayBuffer): ThreadResult[] {
   return results;
 }
 
-/** What is posted: a lone buffer as it is. */
-export function envelopeOf<T>(messages: readonly T[]): T | readonly T[] {
-  return messages.length === 1 ? (messages[0] as T) : messages;
+/** Batches from this size on are handed over; below it to copy them costs no more. */
+const MOVED_BYTES = 4096;
+
+interface Port {
+  postMessage(message: unknown, transfer: ArrayBuffer[]): void;
+}
+
+/** Posts messages, a lone one as it is. Their batches are the sender's no longer. */
+export function post(port: Port, messages: readonly (ToThread | FromThread)[]): void {
+  const moved: ArrayBuffer[] = [];
+  for (const message of messages) if (message instanceof ArrayBuffer && message.byteLength >= MOVED_BYTES) moved.push(message);
+  port.postMessage(messages.length === 1 ? messages[0] : messages, moved);
 }
 
 export function messagesOf<T>(posted: T | readonly T[]): readonly T[] {

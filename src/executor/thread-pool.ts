@@ -20,11 +20,12 @@ import { cpuTimeOf, heapLimitOf, limitsIn, MemoryWatch, NO_LIMITS, type ThreadLi
 import { applicationDirectory } from './task-runtime.ts';
 import {
   CommonsSlots,
-  envelopeOf,
   messagesOf,
   packTasks,
+  post,
   unpackResults,
   type FromThread,
+  type ThreadResult,
   type ThreadOptions,
   type ThreadTask,
   type ToThread,
@@ -295,7 +296,7 @@ export class ThreadPool {
     thread.outbox = [];
     thread.tasks = [];
     thread.slots = [];
-    thread.worker.postMessage(envelopeOf(messages));
+    post(thread.worker, messages);
   }
 
   #broadcast(message: ToThread): void {
@@ -328,7 +329,7 @@ export class ThreadPool {
   #received(thread: Thread, messages: readonly FromThread[]): void {
     for (const message of messages) {
       if (message instanceof ArrayBuffer) {
-        for (const { sequence, runMs, data } of unpackResults(message)) this.#ended(thread, sequence, runMs)?.resolve(data);
+        this.#finished(thread, unpackResults(message));
         continue;
       }
       if ('ready' in message) {
@@ -346,6 +347,24 @@ export class ThreadPool {
     }
     if (thread.deadline === undefined) this.#startDeadline(thread);
     this.#assign();
+  }
+
+  /** Tasks end in the order they were sent, so that those of a batch are taken from the head at once. */
+  #finished(thread: Thread, results: readonly ThreadResult[]): void {
+    const { jobs } = thread;
+    let taken = 0;
+    for (; taken < results.length; taken++) {
+      const { sequence, runMs, data } = results[taken] as ThreadResult;
+      const job = jobs[taken];
+      if (job?.sequence !== sequence) break;
+      this.#meanMs += (runMs - this.#meanMs) * 0.2;
+      job.resolve(data);
+    }
+    if (taken > 0) {
+      stopTimers(thread);
+      jobs.splice(0, taken);
+    }
+    for (const { sequence, runMs, data } of results.slice(taken)) this.#ended(thread, sequence, runMs)?.resolve(data);
   }
 
   /** Takes an ended job from its thread, if it is still there. */
