@@ -10,7 +10,9 @@ import { measure as measureDispatcher } from './dispatcher.ts';
 import { openFloor } from './floor.ts';
 import { sideBySide } from './side-by-side.ts';
 
-const DEPTHS = [1, 2, 16] as const;
+const DEPTHS = [1, 2, 16, 64] as const;
+/** For `--only`: whole programs, beside the cases of cases.ts. */
+const LAUNCH_TASKS = 'launch-tasks';
 const ROUNDS = 3;
 const PARTITIONS = [1, 2] as const;
 const TIMEOUT_MS = 120_000;
@@ -118,7 +120,10 @@ async function dispatcherAlone(quick: boolean): Promise<Row[]> {
 
 /** No-op tasks and narrow jobs of whole programs, then the parts they are made of. */
 export async function run({ quick, only }: BenchOptions): Promise<Row[]> {
-  if (only !== undefined) return sideBySide(quick, only);
+  const cases = only?.filter((key) => key !== LAUNCH_TASKS);
+  if (cases !== undefined && cases.length === only?.length) return sideBySide(quick, cases);
   if (!existsSync(join(ROOT, 'dist', 'cli', 'main.js'))) throw new Error('spark-proxy is not built in this checkout yet: run npm run build');
-  return [...(await throughLaunchTasks(quick)), ...(await sideBySide(quick)), ...(await dispatcherAlone(quick))];
+  const programs = await throughLaunchTasks(quick);
+  if (cases !== undefined) return cases.length === 0 ? programs : [...programs, ...(await sideBySide(quick, cases))];
+  return [...programs, ...(await sideBySide(quick)), ...(await dispatcherAlone(quick))];
 }
