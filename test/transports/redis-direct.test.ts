@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
-import { afterEach, expect, it } from 'vitest';
+import { afterEach, expect, it, vi } from 'vitest';
 import type { Transport } from '../../src/transports/contract.ts';
 import { connectTransport, type AnyTransportOptions } from '../../src/transports/index.ts';
 import { envelope, reading, text } from '../conformance/transport.ts';
@@ -26,7 +26,7 @@ async function open(url: string, options: AnyTransportOptions = {}): Promise<Tra
 }
 
 async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 10));
+  await vi.waitUntil(condition, { timeout: 30_000, interval: 10 });
 }
 
 const numbers = (count: number, from = 0): string[] => Array.from({ length: count }, (_, i) => String(from + i));
@@ -191,7 +191,7 @@ describeWith(['redis'], 'a queue of the Redis transport with one consumer', () =
     const done: string[] = [];
     await receiver.consume('q', { prefetch: 3 }, (delivery) => {
       most = Math.max(most, ++hands);
-      setTimeout(() => {
+      setImmediate(() => {
         hands--;
         if (!delivery.redelivered && refused < 20) {
           refused++;
@@ -200,7 +200,7 @@ describeWith(['redis'], 'a queue of the Redis transport with one consumer', () =
           done.push(text(delivery.envelope));
           delivery.ack();
         }
-      }, 1);
+      });
     });
     await direct(server);
     await Promise.all(numbers(60).map((body) => sender.send('q', envelope(body))));
