@@ -11,6 +11,8 @@ import { openFloor } from './floor.ts';
 import { sideBySide } from './side-by-side.ts';
 
 const DEPTHS = [1, 2, 16, 64] as const;
+/** How many short tasks a slot is sent when nothing is configured. */
+const DEFAULT_DEPTH = 64;
 /** For `--only`: whole programs, beside the cases of cases.ts. */
 const LAUNCH_TASKS = 'launch-tasks';
 const ROUNDS = 3;
@@ -23,11 +25,14 @@ const JOB_AT_MOST = 50;
 const program = (name: string): string => fileURLToPath(new URL(`./programs/${name}`, import.meta.url));
 const base = { bench: 'dispatch' };
 
-/** A program with two external workers over tcp, warm. */
-function startDriver(depth: number): Subject {
-  const args = [join(ROOT, 'bin', 'spark-proxy.js'), 'run', '--workers', '2', '--external', '--conf', `dispatch.queue.depth=${depth}`, program('noop.ts')];
-  return new Subject(`spark-proxy, depth ${depth}`, { command: process.execPath, args }, TIMEOUT_MS);
+/** A program with two external workers over tcp, warm; as it comes, or with slots that are sent so many tasks and never more. */
+function startDriver(depth?: number): Subject {
+  const fixed = depth === undefined ? [] : ['--conf', `dispatch.queue.depth=${depth}`, '--conf', 'dispatch.queue.time=0'];
+  const args = [join(ROOT, 'bin', 'spark-proxy.js'), 'run', '--workers', '2', '--external', ...fixed, program('noop.ts')];
+  return new Subject(`spark-proxy, depth ${depth ?? 'as it comes'}`, { command: process.execPath, args }, TIMEOUT_MS);
 }
+
+const settingOf = (fixed: number | undefined): string => (fixed === undefined ? 'as it comes' : `dispatch.queue.depth=${fixed}`);
 
 /** Tasks and jobs of whole programs against echoes, interleaved. All are started first; those not asked are idle. */
 async function throughLaunchTasks(quick: boolean): Promise<Row[]> {
@@ -36,26 +41,27 @@ async function throughLaunchTasks(quick: boolean): Promise<Row[]> {
   const python = 'path' in peer ? peer.path : undefined;
   const figures = new Figures();
   const floor = await openFloor();
-  const drivers = DEPTHS.map(startDriver);
+  const asItComes = startDriver();
+  const drivers = DEPTHS.map((depth) => startDriver(depth));
   const spark =
     python === undefined
       ? undefined
       : new Subject(PYSPARK, { command: python, args: [program('noop_pyspark.py')], env: pysparkEnvironment(python) }, TIMEOUT_MS);
   try {
-    for (const subject of [...drivers, ...(spark === undefined ? [] : [spark])]) await subject.mark();
-    const deepest = drivers.at(-1)!;
+    for (const subject of [asItComes, ...drivers, ...(spark === undefined ? [] : [spark])]) await subject.mark();
     for (let round = 0; round < ROUNDS; round++) {
+      figures.add('tasks', Number(await asItComes.ask(`tasks ${ms}`)));
       for (const [i, depth] of DEPTHS.entries()) {
         figures.add(`threads ${depth}`, await floor.threads(ms, depth));
         figures.add(`tasks ${depth}`, Number(await drivers[i]!.ask(`tasks ${ms}`)));
       }
       figures.add('tcp', await floor.tcpRoundTrip(ms / 2));
       figures.add('thread', await floor.threadRoundTrip(ms / 2));
-      for (const partitions of PARTITIONS) figures.add(`job ${partitions}`, Number(await deepest.ask(`job ${ms / 2} ${partitions}`)));
+      for (const partitions of PARTITIONS) figures.add(`job ${partitions}`, Number(await asItComes.ask(`job ${ms / 2} ${partitions}`)));
       if (spark !== undefined) figures.add('pyspark', Number(await spark.ask(quick ? '8' : '60')));
     }
   } finally {
-    await Promise.all([floor.close(), ...drivers.map((driver) => driver.close()), spark?.close()]);
+    await Promise.all([floor.close(), ...[asItComes, ...drivers].map((driver) => driver.close()), spark?.close()]);
   }
   const rate = { ...base, unit: 'tasks/s' };
   const time = { ...base, unit: 'ms' };
@@ -67,22 +73,22 @@ async function throughLaunchTasks(quick: boolean): Promise<Row[]> {
       unit: 'messages/s',
       value: rounded(figures.get(`threads ${depth}`)),
     })),
-    ...DEPTHS.map((depth): Row => {
-      const value = figures.get(`tasks ${depth}`);
-      const against = `raw worker_threads, depth ${depth}`;
+    ...[undefined, ...DEPTHS].map((fixed): Row => {
+      const value = figures.get(fixed === undefined ? 'tasks' : `tasks ${fixed}`);
+      const depth = fixed ?? DEFAULT_DEPTH;
       return {
         ...rate,
-        case: `no-op tasks, 2 workers over tcp, depth ${depth}`,
+        case: `no-op tasks, 2 workers over tcp, ${settingOf(fixed)}`,
         value: rounded(value),
-        ...compare(value, figures.get(`threads ${depth}`), against, { atLeast: OF_RAW_AT_LEAST }),
+        ...compare(value, figures.get(`threads ${depth}`), `raw worker_threads, depth ${depth}`, { atLeast: OF_RAW_AT_LEAST }),
       };
     }),
     'missing' in peer ? { ...rate, case: pysparkCase, missing: peer.missing } : { ...rate, case: pysparkCase, value: rounded(figures.get('pyspark')) },
     ...('missing' in peer
       ? []
-      : DEPTHS.map((depth): Row => {
-          const value = figures.get(`tasks ${depth}`);
-          const name = `no-op tasks, 2 workers over tcp, depth ${depth}, to PySpark`;
+      : [undefined, ...DEPTHS].map((fixed): Row => {
+          const value = figures.get(fixed === undefined ? 'tasks' : `tasks ${fixed}`);
+          const name = `no-op tasks, 2 workers over tcp, ${settingOf(fixed)}, to PySpark`;
           return { ...rate, case: name, value: rounded(value), ...compare(value, figures.get('pyspark'), PYSPARK, { atLeast: OF_PYSPARK_AT_LEAST }) };
         })),
     { ...time, case: 'round trip, raw tcp', value: rounded(figures.get('tcp')) },

@@ -158,6 +158,11 @@ export const CONFIG_KEYS = {
   ),
   'dispatcher.drain.grace': key(duration, '30s', 'How long a dispatcher that was asked to stop, and has no standby, lets tasks finish.'),
   'dispatch.queue.depth': key(integer(1, 1024), '2', 'Tasks sent to a worker for each of its slots: one running, the rest waiting there.'),
+  'dispatch.queue.time': key(
+    duration,
+    '5ms',
+    'Short tasks are sent ahead: of a stage whose tasks have proved short, as many for each slot as run in this time, up to 64. `0`: never more than dispatch.queue.depth.',
+  ),
   'dispatch.max.leases': key(integer(1, 100), '4', 'Workers a task may be lost on before it fails.'),
   'dispatch.retry.backoff': key(duration, '100ms', 'Wait before a task that was lost with two workers is leased again; doubles with each further loss.'),
   'dispatch.poison': key(

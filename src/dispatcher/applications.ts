@@ -1,6 +1,7 @@
 import type { ApplicationProfile, Placement, SpeculationPolicy, VerifyPolicy } from '../protocol/application.ts';
 import { dispatcherErrors } from './errors.ts';
 import { requirement } from './placement.ts';
+import { RunTimes } from './queue-cost.ts';
 import { StageGraph } from './stage-graph.ts';
 import type { TaskEntry } from './task-entry.ts';
 
@@ -77,6 +78,7 @@ export class ApplicationEntry {
   announced = false;
   readonly tasks = new Map<number, TaskEntry>();
   readonly stages = new StageGraph();
+  readonly runTimes = new RunTimes();
 
   constructor(id: string, profile: ResolvedProfile) {
     this.id = id;

@@ -60,7 +60,7 @@ export class Effects {
     }
     this.#touched.length = 0;
     const { slots } = this.#workers;
-    const credit = Math.max(0, this.#workers.credit);
+    const { credit } = this.#workers;
     if (slots !== this.#saidSlots || credit !== this.#saidCredit) {
       this.#saidSlots = slots;
       this.#saidCredit = credit;

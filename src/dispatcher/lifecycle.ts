@@ -9,6 +9,7 @@ import type { HealthTracker } from './health.ts';
 import type { TaskLedger } from './ledger.ts';
 import type { DispatcherStateOptions } from './options.ts';
 import { ParkingLot } from './parking.ts';
+import { costOf, PLACE, type QueueLimits } from './queue-cost.ts';
 import { Speculation } from './speculation.ts';
 import { MAX_STORY, TaskEntry } from './task-entry.ts';
 import { forgerOf, Verification } from './verification.ts';
@@ -27,6 +28,7 @@ export interface LifecycleParts {
   readonly effects: Effects;
   readonly health: HealthTracker | undefined;
   readonly leaseMs: number;
+  readonly queue: QueueLimits;
   readonly random: Random;
 }
 
@@ -50,6 +52,7 @@ export class TaskLifecycle {
   readonly #effects: Effects;
   readonly #health: HealthTracker | undefined;
   readonly #leaseMs: number;
+  readonly #queue: QueueLimits;
   readonly #speculation = new Speculation();
   readonly #parking = new ParkingLot();
   readonly #backoff = new Backoff();
@@ -59,13 +62,14 @@ export class TaskLifecycle {
   #waiting = 0;
   #seenVersion = 0;
 
-  constructor({ options, ledger, workers, effects, health, leaseMs, random }: LifecycleParts) {
+  constructor({ options, ledger, workers, effects, health, leaseMs, queue, random }: LifecycleParts) {
     this.#options = options;
     this.#ledger = ledger;
     this.#workers = workers;
     this.#effects = effects;
     this.#health = health;
     this.#leaseMs = leaseMs;
+    this.#queue = queue;
     this.verification = new Verification(options.comparators ?? new Map(), random);
   }
 
@@ -149,8 +153,10 @@ export class TaskLifecycle {
     const { speculation, verify } = task.owner.profile;
     const isCancelled = entry.phase === 'CANCELLING';
     const isGood = update.state === 'FINISHED';
-    if (isGood) worker.finished++;
-    else worker.failed++;
+    if (isGood) {
+      worker.finished++;
+      if (update.runMs !== undefined) task.owner.runTimes.learn(task.task.stageId, update.runMs);
+    } else worker.failed++;
     this.#endLease(entry);
     if (isGood && speculation !== undefined) this.#speculation.finished(entry, now - (entry.phase === 'RUNNING' ? entry.startedAt : entry.leasedAt));
     if (update.state === 'FAILED' && verify !== undefined) this.#doubtForger(update, now);
@@ -222,6 +228,7 @@ export class TaskLifecycle {
       worker.leases.delete(copy);
       worker.leases.add(entry);
       entry.worker = worker;
+      entry.cost = copy.cost;
       entry.lastWorkerId = worker.id;
       entry.epoch = copy.epoch;
       entry.leasedAt = copy.leasedAt;
@@ -401,7 +408,8 @@ export class TaskLifecycle {
     entry.leasedAt = now;
     entry.sentAt = now;
     entry.transition('LEASED', now, 'leased');
-    (entry.of ?? entry).leases++;
+    // One that was lost keeps no company: should it be what kills workers, few others are lost with it.
+    entry.cost = (entry.of ?? entry).leases++ === 0 ? costOf(entry.task, entry.owner.runTimes, this.#queue) : PLACE;
     this.#workers.grant(worker, entry);
     entry.pool?.order.leased?.(entry);
   }

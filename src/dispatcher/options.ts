@@ -6,7 +6,10 @@ import { dispatcherErrors } from './errors.ts';
 import type { HealthOptions } from './health.ts';
 import type { TaskOrder } from './order.ts';
 import type { TaskEntry } from './task-entry.ts';
+import type { QueueLimits } from './queue-cost.ts';
 import type { Comparators } from './verification.ts';
+
+export const DEFAULT_QUEUE_MS = 5;
 
 export interface DispatcherStateOptions {
   readonly selector: HostSelector;
@@ -16,6 +19,8 @@ export interface DispatcherStateOptions {
   readonly maxLeases?: number;
   /** Tasks sent per slot: above 1, the next task is there when one ends. @defaultValue 2 */
   readonly queueDepth?: number;
+  /** Short tasks of a stage are sent to a slot as many as run in this time, up to 64; 0: no more than `queueDepth`. Milliseconds. @defaultValue 5 */
+  readonly queueMs?: number;
   /** A worker that holds fewer tasks than it was sent, for this long, is sent those again. @defaultValue leaseMs */
   readonly resendAfterMs?: number;
   /** Ended tasks whose epochs are remembered. @defaultValue 65536 */
@@ -42,6 +47,12 @@ export interface DispatcherStateOptions {
 export function positive(option: string, value: number): number {
   if (!(value > 0)) throw dispatcherErrors.BAD_OPTION({ option, value, reason: 'it must be above 0' });
   return value;
+}
+
+/** A selector that wants a depth of its own wants no more. @throws SP_DISPATCHER_BAD_OPTION */
+export function queueLimits({ selector, queueDepth = 2, queueMs = DEFAULT_QUEUE_MS }: DispatcherStateOptions): QueueLimits {
+  if (selector.queueDepth !== undefined) return { depth: selector.queueDepth, ms: 0 };
+  return { depth: positive('queueDepth', queueDepth), ms: queueMs };
 }
 
 /** The first epoch of a term is one above this. @throws SP_DISPATCHER_BAD_OPTION */

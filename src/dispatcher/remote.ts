@@ -23,6 +23,8 @@ import type { Dispatcher, DispatcherListener, Submission } from './contract.ts';
 import { Courier, type Batched } from './courier.ts';
 import { dispatcherErrors } from './errors.ts';
 import { applicationsQueue } from './gateway.ts';
+import { DEFAULT_QUEUE_MS } from './options.ts';
+import { costOf, PLACE, RunTimes, stageCost, type QueueLimits } from './queue-cost.ts';
 import { RemoteStats } from './remote-stats.ts';
 
 export interface RemoteDispatcherOptions {
@@ -34,8 +36,16 @@ export interface RemoteDispatcherOptions {
   readonly beatMs?: number;
   /** Without a word of a leader for so long, its tasks are run inside, milliseconds. @defaultValue 10000 */
   readonly takeoverMs?: number;
+  /** As the dispatcher's, milliseconds. @defaultValue 5 */
+  readonly queueMs?: number;
   readonly clock?: Clock;
   readonly logger?: Logger;
+}
+
+/** A task that the dispatcher was sent, and what it takes of the credit. */
+interface Sent {
+  readonly task: TaskDescription;
+  readonly cost: number;
 }
 
 const PREFETCH = 256;
@@ -71,7 +81,10 @@ class RemoteDispatcher implements Dispatcher {
   readonly #tasks: Batched<LeasedTask>;
   readonly #cancels: Batched<CancelTask> = { type: MESSAGE.cancel, encode: encodeCancel, sizeOf: (c) => c.reason.length + 32, refused: () => undefined };
   readonly #releases: Batched<string> = { type: SERVICE_MESSAGE.release, encode: encodeBlobMissing, sizeOf: (hash) => hash.length, refused: () => undefined };
-  readonly #outstanding = new Map<number, TaskDescription>();
+  readonly #outstanding = new Map<number, Sent>();
+  readonly #runTimes = new RunTimes();
+  /** Of the places that its capacity has, those of outstanding tasks. */
+  #taken = 0;
   readonly #cancelled = new Map<number, string>();
   readonly #blobs = new Map<string, Uint8Array>();
   /** Blobs the present leader was sent. */
@@ -152,7 +165,9 @@ class RemoteDispatcher implements Dispatcher {
     this.#busyAt = this.#clock.now();
     for (const { task } of submissions) {
       if (this.#outstanding.has(task.taskId)) continue;
-      this.#outstanding.set(task.taskId, task);
+      const cost = costOf(task, this.#runTimes, this.#queueLimits);
+      this.#outstanding.set(task.taskId, { task, cost });
+      this.#taken += cost;
       this.#stats.submitted++;
       if (this.#leader !== undefined) this.#sendTask(this.#leader, task);
     }
@@ -181,7 +196,17 @@ class RemoteDispatcher implements Dispatcher {
   /** While leaders change, what the former one said goes on: tasks wait for the next, for up to `takeoverMs`. */
   capacity() {
     const { slots, limit, workers } = this.#capacity;
-    return { slots, credit: Math.max(0, limit - this.#outstanding.size), workers };
+    return { slots, credit: Math.max(0, limit * PLACE - this.#taken) / PLACE, workers };
+  }
+
+  cost(_application: string, stageId: number): number {
+    return stageCost(stageId, this.#runTimes, this.#queueLimits) / PLACE;
+  }
+
+  /** As the dispatcher's own: what it says of its capacity tells its depth. */
+  get #queueLimits(): QueueLimits {
+    const { slots, limit } = this.#capacity;
+    return { depth: slots === 0 ? 1 : limit / slots, ms: this.#options.queueMs ?? DEFAULT_QUEUE_MS };
   }
 
   stats() {
@@ -252,7 +277,7 @@ class RemoteDispatcher implements Dispatcher {
       const stages = [...this.#stages.values()];
       this.#courier.post(this.#to(leader), SERVICE_MESSAGE.stages, () => encodeStages(stages));
     }
-    for (const task of this.#outstanding.values()) this.#sendTask(leader, task);
+    for (const { task } of this.#outstanding.values()) this.#sendTask(leader, task);
     for (const [taskId, reason] of this.#cancelled) this.#sendCancel(leader, taskId, reason);
   }
 
@@ -274,7 +299,7 @@ class RemoteDispatcher implements Dispatcher {
       MESSAGE.blob,
       () => encodeBlob({ hash, bytes }),
       (cause) => {
-        for (const task of [...this.#outstanding.values()]) {
+        for (const { task } of [...this.#outstanding.values()]) {
           if (task.commons.includes(hash)) this.#fail(task, dispatcherErrors.BLOB_UNAVAILABLE({ name: task.name, hash, reason: 'it cannot be sent' }, cause));
         }
       },
@@ -333,8 +358,10 @@ class RemoteDispatcher implements Dispatcher {
 
   #report(update: Parameters<DispatcherListener['statusUpdate']>[1]): void {
     const { taskId, state } = update;
-    if (!this.#outstanding.has(taskId)) return;
+    const sent = this.#outstanding.get(taskId);
+    if (sent === undefined) return;
     if (state !== 'RUNNING') {
+      if (update.runMs !== undefined) this.#runTimes.learn(sent.task.stageId, update.runMs);
       this.#forget(taskId);
       this.#stats.ended(state, update.executorId);
     }
@@ -344,9 +371,9 @@ class RemoteDispatcher implements Dispatcher {
   #handBack(taskIds: readonly number[]): void {
     const tasks: TaskDescription[] = [];
     for (const taskId of taskIds) {
-      const task = this.#outstanding.get(taskId);
-      if (task === undefined) continue;
-      tasks.push(task);
+      const sent = this.#outstanding.get(taskId);
+      if (sent === undefined) continue;
+      tasks.push(sent.task);
       this.#forget(taskId);
     }
     if (tasks.length === 0) return;
@@ -355,6 +382,7 @@ class RemoteDispatcher implements Dispatcher {
   }
 
   #forget(taskId: number): void {
+    this.#taken -= this.#outstanding.get(taskId)?.cost ?? 0;
     this.#outstanding.delete(taskId);
     this.#cancelled.delete(taskId);
     if (this.#outstanding.size === 0) this.#options.transport.setActive(false);

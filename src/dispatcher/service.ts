@@ -23,7 +23,7 @@ import { DispatcherState } from './state.ts';
 
 export interface DispatcherOptions extends Pick<
   DispatcherStateOptions,
-  'leaseMs' | 'maxLeases' | 'queueDepth' | 'resendAfterMs' | 'newOrder' | 'term' | 'retryBackoffMs' | 'health' | 'comparators'
+  'leaseMs' | 'maxLeases' | 'queueDepth' | 'queueMs' | 'resendAfterMs' | 'newOrder' | 'term' | 'retryBackoffMs' | 'health' | 'comparators'
 > {
   readonly transport: Transport;
   readonly registry: RegisterCenter;
@@ -105,8 +105,8 @@ class DispatcherService implements LocalDispatcher {
     this.#envelope = envelopeFactory(`${this.id}.control`, this.#queue);
     this.#clock = options.clock ?? systemClock;
     this.#logger = options.logger ?? createLogger('dispatcher');
-    const { selector, leaseMs, maxLeases, queueDepth, resendAfterMs, newOrder, term, retryBackoffMs, health, comparators } = options;
-    const given = { leaseMs, maxLeases, queueDepth, resendAfterMs, newOrder, term, retryBackoffMs, health, comparators };
+    const { selector, leaseMs, maxLeases, queueDepth, queueMs, resendAfterMs, newOrder, term, retryBackoffMs, health, comparators } = options;
+    const given = { leaseMs, maxLeases, queueDepth, queueMs, resendAfterMs, newOrder, term, retryBackoffMs, health, comparators };
     this.#state = new DispatcherState({
       ...(Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as Partial<DispatcherStateOptions>),
       selector,
@@ -232,6 +232,10 @@ class DispatcherService implements LocalDispatcher {
 
   capacity() {
     return this.#state.capacity();
+  }
+
+  cost(application: string, stageId: number): number {
+    return this.#state.cost(application, stageId);
   }
 
   stats() {

@@ -8,8 +8,9 @@ import { dispatcherErrors } from './errors.ts';
 import { HealthTracker } from './health.ts';
 import { TaskLedger } from './ledger.ts';
 import { TaskLifecycle } from './lifecycle.ts';
-import { baseEpoch, positive, type DispatcherStateOptions } from './options.ts';
+import { baseEpoch, positive, queueLimits, type DispatcherStateOptions } from './options.ts';
 import { fifoOrder } from './order.ts';
+import { stageCost, PLACE, type QueueLimits } from './queue-cost.ts';
 import type { TaskEntry } from './task-entry.ts';
 import { WorkerEntry, WorkerPool } from './workers.ts';
 
@@ -34,7 +35,7 @@ type Event<K extends DispatcherEvent['type']> = DispatcherEvent & { type: K };
 export class DispatcherState {
   readonly #options: DispatcherStateOptions;
   readonly #leaseMs: number;
-  readonly #queueDepth: number;
+  readonly #queue: QueueLimits;
   readonly #resendAfterMs: number;
   /** Epochs up to this one are of earlier leaders. */
   readonly #base: number;
@@ -56,7 +57,7 @@ export class DispatcherState {
   constructor(options: DispatcherStateOptions) {
     this.#options = options;
     this.#leaseMs = positive('leaseMs', options.leaseMs ?? 10_000);
-    this.#queueDepth = options.selector.queueDepth ?? positive('queueDepth', options.queueDepth ?? 2);
+    this.#queue = queueLimits(options);
     this.#resendAfterMs = positive('resendAfterMs', options.resendAfterMs ?? this.#leaseMs);
     this.#base = baseEpoch(options.term ?? 0);
     const defaults = { maxLeases: positive('maxLeases', options.maxLeases ?? 4), retryBackoffMs: options.retryBackoffMs ?? 100 };
@@ -69,7 +70,16 @@ export class DispatcherState {
     this.#workers = workers;
     this.#effects = effects;
     this.#health = health;
-    this.#tasks = new TaskLifecycle({ options, ledger, workers, effects, health, leaseMs: this.#leaseMs, random: options.random ?? Math.random });
+    this.#tasks = new TaskLifecycle({
+      options,
+      ledger,
+      workers,
+      effects,
+      health,
+      leaseMs: this.#leaseMs,
+      queue: this.#queue,
+      random: options.random ?? Math.random,
+    });
   }
 
   /** Submissions that have not ended. */
@@ -83,7 +93,13 @@ export class DispatcherState {
   }
 
   capacity(): { readonly slots: number; readonly credit: number; readonly workers: number } {
-    return { slots: this.#workers.slots, credit: Math.max(0, this.#workers.credit), workers: this.#workers.live.size };
+    return { slots: this.#workers.slots, credit: this.#workers.credit, workers: this.#workers.live.size };
+  }
+
+  /** Of the credit, what a task of this stage takes: a place, or a part of one when its tasks are short. */
+  cost(application: string, stageId: number): number {
+    const times = this.#ledger.application(application)?.runTimes;
+    return times === undefined ? 1 : stageCost(stageId, times, this.#queue) / PLACE;
   }
 
   stats(): DispatcherStats {
@@ -263,7 +279,7 @@ export class DispatcherState {
 
   #join(registration: Registration, load: Load, now: number): void {
     this.#silent.delete(registration.id);
-    const worker = new WorkerEntry(registration, this.#queueDepth, now);
+    const worker = new WorkerEntry(registration, this.#queue.depth, now);
     worker.draining = load.draining;
     worker.drainAsked = this.#drains.has(worker.id);
     worker.excluded = this.#health?.isExcluded(worker) ?? false;

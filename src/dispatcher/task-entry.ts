@@ -55,6 +55,8 @@ export class TaskEntry implements WaitingTask {
   pool: KindPool | undefined = undefined;
   /** Who holds the lease. */
   worker: WorkerEntry | undefined = undefined;
+  /** What the present lease takes of its worker's room. */
+  cost = 0;
   /** Who held it last; empty before its first lease. */
   lastWorkerId = '';
   /** When the present lease began. */

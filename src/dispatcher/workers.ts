@@ -6,6 +6,7 @@ import type { ApplicationEntry } from './applications.ts';
 import type { WorkerStats } from './contract.ts';
 import type { TaskOrder } from './order.ts';
 import { admits, placementKey } from './placement.ts';
+import { PLACE } from './queue-cost.ts';
 import type { TaskEntry } from './task-entry.ts';
 
 /** Hashes remembered per worker; one that is forgotten is sent once more. */
@@ -20,13 +21,14 @@ export class WorkerEntry implements Host {
   readonly host: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly slots: number;
-  /** Most tasks it may hold. */
+  /** Most tasks it may hold, of those that take a place each. */
   readonly limit: number;
   readonly pools: KindPool[] = [];
   readonly leases = new Set<TaskEntry>();
   readonly #blobs = new Set<string>();
   outstanding = 0;
-  credit: number;
+  /** What is left of its places, in parts of one; below 0 when tasks took more than was thought. */
+  room: number;
   accepting = false;
   /** It says so itself. */
   draining = false;
@@ -50,8 +52,12 @@ export class WorkerEntry implements Host {
     this.labels = registration.labels;
     this.slots = registration.slots;
     this.limit = Math.floor(registration.slots * queueDepth);
-    this.credit = this.limit;
+    this.room = this.limit * PLACE;
     this.lastBeat = now;
+  }
+
+  get credit(): number {
+    return Math.max(0, Math.ceil(this.room / PLACE));
   }
 
   hasBlob(hash: string): boolean {
@@ -101,7 +107,7 @@ export interface KindPool {
   readonly order: TaskOrder<TaskEntry>;
   /** Workers that take new tasks. */
   readonly hosts: WorkerEntry[];
-  /** Those of `hosts` with credit. */
+  /** Those of `hosts` with room. */
   readonly ready: WorkerEntry[];
   readonly view: PoolView;
 }
@@ -122,7 +128,7 @@ export class WorkerPool {
   readonly pools = new Map<string, KindPool>();
   /** Of accepting workers. */
   slots = 0;
-  credit = 0;
+  room = 0;
   /** Changes when a worker begins or ceases to accept. */
   version = 0;
   readonly #newOrder: () => TaskOrder<TaskEntry>;
@@ -131,6 +137,11 @@ export class WorkerPool {
   constructor(newOrder: () => TaskOrder<TaskEntry>, uncounted: readonly string[] = []) {
     this.#newOrder = newOrder;
     this.#uncounted = uncounted;
+  }
+
+  /** Places left on accepting workers; the last one may be taken in part. */
+  get credit(): number {
+    return Math.max(0, this.room) / PLACE;
   }
 
   /** The pool of tasks of this kind that may run anywhere, or on the workers that `placement` admits. */
@@ -188,18 +199,21 @@ export class WorkerPool {
     worker.leases.add(entry);
     worker.outstanding++;
     if (entry.pool?.counted === false) return;
-    if (worker.accepting) this.credit--;
-    if (--worker.credit === 0) for (const pool of worker.pools) if (pool.counted) removeFrom(pool.ready, worker);
+    const before = worker.room;
+    worker.room -= entry.cost;
+    if (worker.accepting) this.room -= entry.cost;
+    if (before > 0 && worker.room <= 0) for (const pool of worker.pools) if (pool.counted) removeFrom(pool.ready, worker);
   }
 
   release(worker: WorkerEntry, entry: TaskEntry): void {
     if (!worker.leases.delete(entry)) return;
     worker.outstanding--;
     if (entry.pool?.counted === false) return;
-    worker.credit++;
+    const before = worker.room;
+    worker.room += entry.cost;
     if (!worker.accepting) return;
-    this.credit++;
-    if (worker.credit === 1) for (const pool of worker.pools) if (pool.counted) pool.ready.push(worker);
+    this.room += entry.cost;
+    if (before <= 0 && worker.room > 0) for (const pool of worker.pools) if (pool.counted) pool.ready.push(worker);
   }
 
   /** Puts a worker into the lists, or takes it out, when that has changed. */
@@ -211,7 +225,7 @@ export class WorkerPool {
     this.version++;
     const sign = accepting ? 1 : -1;
     this.slots += sign * worker.slots;
-    this.credit += sign * worker.credit;
+    this.room += sign * worker.room;
     for (const pool of worker.pools) {
       if (accepting) this.#enter(pool, worker);
       else {
@@ -225,6 +239,6 @@ export class WorkerPool {
   #enter(pool: KindPool, worker: WorkerEntry): void {
     pool.view.version++;
     pool.hosts.push(worker);
-    if (worker.credit > 0 || !pool.counted) pool.ready.push(worker);
+    if (worker.room > 0 || !pool.counted) pool.ready.push(worker);
   }
 }

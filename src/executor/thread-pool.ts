@@ -105,6 +105,10 @@ export class ThreadPool {
     return this.#options.threads * this.depth;
   }
 
+  get meanRunMs(): number {
+    return this.#meanMs;
+  }
+
   readonly #options: Required<Omit<ThreadPoolOptions, keyof ThreadLimits>>;
   readonly #limits: ThreadLimits;
   readonly #memory: MemoryWatch<Thread>;

@@ -161,6 +161,10 @@ function readDuration(reader: BinaryReader): number {
 }
 
 const STATES: readonly TaskState[] = ['RUNNING', 'FINISHED', 'FAILED', 'KILLED', 'LOST'];
+// Of a status: two of the bits of a task, three for its state, and
+const HAS_RUN_TIME = 32;
+/** As in the one before. */
+const SAME_RUN_TIME = 64;
 /** flags and state, taskId, epoch, data length. */
 const MIN_STATUS_BYTES = 4;
 
@@ -175,11 +179,14 @@ export function encodeStatus(updates: readonly LeasedStatus[]): Uint8Array {
     if (state < 0) throw protocolErrors.BAD_VALUE({ field: 'a task state', reason: `${update.state} is unknown` });
     const sameApplication = leased.application === previous?.application ? SAME_APPLICATION : 0;
     const sameExecutor = update.executorId === previous?.update.executorId ? SAME_EXECUTOR : 0;
-    out.u8((state << 2) | sameApplication | sameExecutor);
+    const { runMs } = update;
+    const runTime = runMs === undefined ? 0 : runMs === previous?.update.runMs ? SAME_RUN_TIME : HAS_RUN_TIME;
+    out.u8((state << 2) | sameApplication | sameExecutor | runTime);
     out.varint(update.taskId);
     out.varint(leased.epoch);
     if (sameApplication === 0) interned.write(out, leased.application);
     if (sameExecutor === 0) interned.write(out, update.executorId);
+    if (runTime === HAS_RUN_TIME) out.f64(runMs as number);
     out.bytes(update.data);
     previous = leased;
   }
@@ -194,15 +201,19 @@ export function decodeStatus(bytes: Uint8Array): LeasedStatus[] {
   const updates: LeasedStatus[] = [];
   let application = '';
   let executorId = '';
+  let runMs = 0;
   for (let i = 0; i < count; i++) {
     const flags = reader.u8();
-    const state = STATES[flags >>> 2];
-    if (state === undefined || (i === 0 && (flags & 3) !== 0)) throw protocolErrors.MALFORMED({ reason: `update ${i} has flags ${flags}` });
+    const state = STATES[(flags >>> 2) & 7];
+    const isBad = state === undefined || flags > 127 || (flags & (HAS_RUN_TIME | SAME_RUN_TIME)) === (HAS_RUN_TIME | SAME_RUN_TIME);
+    if (isBad || (i === 0 && (flags & (SAME_APPLICATION | SAME_EXECUTOR | SAME_RUN_TIME)) !== 0)) throw protocolErrors.MALFORMED({ reason: `update ${i} has flags ${flags}` });
     const taskId = reader.varint();
     const epoch = reader.varint();
     if ((flags & SAME_APPLICATION) === 0) application = interned.read(reader);
     if ((flags & SAME_EXECUTOR) === 0) executorId = interned.read(reader);
-    updates.push({ application, epoch, update: { taskId, state, executorId, data: reader.bytes() } });
+    if ((flags & HAS_RUN_TIME) !== 0) runMs = readDuration(reader);
+    const hasRunTime = (flags & (HAS_RUN_TIME | SAME_RUN_TIME)) !== 0;
+    updates.push({ application, epoch, update: { taskId, state, executorId, data: reader.bytes(), runMs: hasRunTime ? runMs : undefined } });
   }
   reader.end();
   return updates;

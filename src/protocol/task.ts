@@ -76,6 +76,8 @@ export interface StatusUpdate {
   readonly executorId: string;
   /** FINISHED: the result bytes. FAILED, KILLED, LOST: a WireError as `encodeFailure` writes it. RUNNING: empty. */
   readonly data: Uint8Array;
+  /** FINISHED: mean run time of the tasks that its runner ended lately, milliseconds; undefined: not measured. */
+  readonly runMs?: number | undefined;
 }
 
 /** A blob addressed by its content: the common part of many tasks. */

@@ -10,6 +10,7 @@ export async function dispatcherSettings(configuration: Configuration) {
   return {
     selector: await configuredSelector(configuration, { locality: { processMs: wait, nodeMs: wait } }),
     queueDepth: configuration.get('dispatch.queue.depth'),
+    queueMs: configuration.get('dispatch.queue.time'),
     maxLeases: configuration.get('dispatch.max.leases'),
     retryBackoffMs: configuration.get('dispatch.retry.backoff'),
     comparators: await comparators(configuration.get('verify.comparator')),

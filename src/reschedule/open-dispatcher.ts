@@ -67,6 +67,7 @@ export async function openDispatcher(url: string, configuration: Configuration, 
           profile: profileOf(configuration, application),
           listener,
           beatMs,
+          queueMs: configuration.get('dispatch.queue.time'),
           takeoverMs: configuration.get('dispatcher.takeover'),
         })
       : await createDispatcher({

@@ -165,6 +165,8 @@ export class RescheduleSession implements DispatcherListener {
     this.#context.backend.reviveOffers();
   }
 
+  readonly #cost = (stageId: number): number => this.#dispatcher?.cost(this.#context.applicationId, stageId) ?? 1;
+
   /** Offers for the scheduler, or undefined: those of the backend itself. */
   offers(): WorkerOffer[] | undefined {
     if (this.destination === 'internal' || this.#closed) return undefined;
@@ -175,7 +177,7 @@ export class RescheduleSession implements DispatcherListener {
     }
     if (capacity === undefined) return this.#starting === undefined ? undefined : [];
     if (capacity.workers === 0) return undefined;
-    return [{ executorId: EXTERNAL_EXECUTOR, host: '*', cores: capacity.credit }];
+    return [{ executorId: EXTERNAL_EXECUTOR, host: '*', cores: capacity.credit, cost: this.#cost }];
   }
 
   /** Slots outside, for the default number of partitions. */

@@ -4,8 +4,10 @@ import type { StatusUpdate, TaskDescription } from '../protocol/task.ts';
 export interface WorkerOffer {
   readonly executorId: string;
   readonly host: string;
-  /** Tasks it can be launched now. */
+  /** Tasks it can be launched now, while what is left is above 0. */
   readonly cores: number;
+  /** Of the cores, what a task of this stage takes; less than 1 where short tasks share one. @defaultValue 1 */
+  readonly cost?: (stageId: number) => number;
 }
 
 /**

@@ -85,6 +85,7 @@ export class TaskScheduler implements TaskSchedulerPort {
     const newTaskId = (): number => this.#nextTaskId++;
     const free = offers.map((offer) => offer.cores);
     for (const manager of this.#managers) {
+      const costs = offers.map(({ cost }) => cost?.(manager.taskSet.stageId) ?? 1);
       // One task an executor and turn, so that a wave is spread over executors.
       for (let any = true; any && manager.hasPending;) {
         any = false;
@@ -92,7 +93,7 @@ export class TaskScheduler implements TaskSchedulerPort {
           if ((free[i] as number) <= 0) continue;
           const task = manager.resourceOffer((offers[i] as WorkerOffer).executorId, newTaskId);
           if (task === undefined) break;
-          free[i] = (free[i] as number) - 1;
+          free[i] = (free[i] as number) - (costs[i] as number);
           any = true;
           this.#byTask.set(task.taskId, manager);
           launched.push(task);

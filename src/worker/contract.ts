@@ -10,6 +10,8 @@ export interface TaskRunner {
   readonly kind: string;
   /** Tasks it wants to be given at a time, while they are short more than it runs at once. @defaultValue the worker's slots */
   readonly capacity?: number;
+  /** Moving mean of the run times of the tasks it ended, milliseconds; the dispatcher queues short ones deeper. @defaultValue not told */
+  readonly meanRunMs?: number;
   /**
    * Runs one attempt to its result bytes. Rejects with the task's error; a task over `timeoutMs` or over its memory
    * limit rejects with a coded error and leaves the runner usable. `task.payload` may be a view of the frame it came in:

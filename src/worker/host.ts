@@ -408,6 +408,8 @@ class Worker implements WorkerHost {
   }
 
   #status({ application, epoch, task }: LeasedTask, state: TaskState, data: Uint8Array, frame: Frame | undefined): OutgoingStatus {
-    return { application, epoch, task: frame === undefined ? undefined : task, update: { taskId: task.taskId, state, executorId: this.id, data }, frame };
+    const runMs = state === 'FINISHED' ? this.#runners.get(task.kind)?.meanRunMs : undefined;
+    const update = { taskId: task.taskId, state, executorId: this.id, data, runMs };
+    return { application, epoch, task: frame === undefined ? undefined : task, update, frame };
   }
 }

@@ -6,6 +6,7 @@ import type { LocalDispatcher } from '../../src/dispatcher/local.ts';
 import { connectDispatcher } from '../../src/dispatcher/remote.ts';
 import { startDispatcherServer, type DispatcherServer } from '../../src/dispatcher/server.ts';
 import { MESSAGE } from '../../src/protocol/messages.ts';
+import { StageTask } from '../../src/protocol/task.ts';
 import type { Envelope } from '../../src/protocol/envelope.ts';
 import { createRegisterCenter } from '../../src/registry/index.ts';
 import { createSelector } from '../../src/selectors/index.ts';
@@ -144,6 +145,29 @@ test('two applications share a dispatcher: each hears of its own tasks, once', T
     expect(finished(heard).sort((x, y) => x - y)).toEqual(Array.from({ length: 200 }, (_, i) => i));
     for (const { taskId, data } of heard.ended) expect(Buffer.from(data).toString()).toBe(String(taskId));
   }
+});
+
+test('an application learns from results how many tasks of a stage it may have out', TIME, async () => {
+  const c = await cluster();
+  await c.server();
+  const runner = new FakeRunner((given) => Buffer.from(String(given.taskId)));
+  runner.meanRunMs = 0.5;
+  await c.worker(runner);
+  const app = await c.application();
+  await workers(app.dispatcher, 1);
+  const submit = (count: number, from: number): void =>
+    app.dispatcher.submit(Array.from({ length: count }, (_, i) => ({ application: app.id, task: new StageTask(task(from + i, { stageId: 3 })) })));
+  expect(app.dispatcher.capacity()).toEqual({ slots: 4, credit: 8, workers: 1 });
+  submit(2, 0);
+  expect(app.dispatcher.capacity().credit).toBe(6);
+  await app.heard.until(() => app.heard.ended.length === 2);
+  // 5 ms for each slot: 40 of them for 4 slots, which have 8 places.
+  expect(app.dispatcher.cost(app.id, 3)).toBeCloseTo(0.2, 2);
+  expect(app.dispatcher.cost(app.id, 4)).toBe(1);
+  submit(30, 2);
+  expect(app.dispatcher.capacity().credit).toBeCloseTo(2, 1);
+  await app.heard.until(() => app.heard.ended.length === 32);
+  expect(app.dispatcher.capacity()).toEqual({ slots: 4, credit: 8, workers: 1 });
 });
 
 test('every frame twice: each task is run once and reported once', TIME, async () => {

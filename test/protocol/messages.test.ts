@@ -58,6 +58,7 @@ const leasedStatus = fc.record({
     state: fc.constantFrom('RUNNING' as const, 'FINISHED' as const, 'FAILED' as const, 'KILLED' as const, 'LOST' as const),
     executorId: few,
     data: fc.uint8Array({ maxLength: 40 }),
+    runMs: fc.constantFrom(undefined, 0, 0.25, 1e6),
   }),
 });
 
@@ -102,6 +103,19 @@ describe('message bodies', () => {
       }),
       { numRuns: 300 },
     );
+  });
+
+  it('refuse a status whose run time is none', () => {
+    const status = (runMs: number | undefined) =>
+      encodeStatus([{ application: 'a', epoch: 1, update: { taskId: 1, state: 'FINISHED', executorId: 'w', data: new Uint8Array(0), runMs } }]);
+    for (const runMs of [-1, Number.NaN]) expect(() => decodeStatus(status(runMs))).toThrow(code('SP_PROTOCOL_MALFORMED'));
+    // As in the one before, where there is none; both at once; a flag nobody knows.
+    for (const flag of [64, 32 | 64, 128]) {
+      const body = status(undefined);
+      const at = body.indexOf(1 << 2);
+      body[at] = (body[at] as number) | flag;
+      expect(() => decodeStatus(body)).toThrow(code('SP_PROTOCOL_MALFORMED'));
+    }
   });
 
   it('spell out what tasks share only once', () => {

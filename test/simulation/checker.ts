@@ -1,5 +1,5 @@
 import { TERM_EPOCHS } from '../../src/protocol/application.ts';
-import type { StatusUpdate } from '../../src/protocol/task.ts';
+import { StageTask, type StatusUpdate } from '../../src/protocol/task.ts';
 import type { DispatcherEffect, DispatcherEvent } from '../../src/dispatcher/contract.ts';
 
 interface ModelTask {
@@ -9,6 +9,9 @@ interface ModelTask {
   commits: number;
   /** Highest epoch seen. */
   epoch: number;
+  /** Of its submission: nothing was leased since while `epoch` is the same. */
+  readonly submitted: number;
+  readonly stageId: number;
   /** Epoch of each lease that was sent and has not ended -> its worker. */
   readonly leases: Map<number, string>;
   /** Epochs whose RUNNING was reported. */
@@ -16,10 +19,11 @@ interface ModelTask {
 }
 
 interface ModelWorker {
-  readonly limit: number;
+  readonly slots: number;
   draining: boolean;
   alive: boolean;
-  readonly leases: Set<string>;
+  /** True: of a task that may share a place. */
+  readonly leases: Map<string, boolean>;
   readonly blobs: Set<string>;
 }
 
@@ -34,6 +38,8 @@ const ends = (state: StatusUpdate['state']): boolean => state !== 'RUNNING';
 
 export interface CheckerOptions {
   readonly queueDepth: number;
+  /** Tasks of stages that run shorter than this, milliseconds, may be sent beyond the depth, up to 64 a slot. @defaultValue 0 */
+  readonly shortMs?: number;
   /** Epochs up to `term * 2^32` are of earlier leaders: what it adopts is not seen being sent. @defaultValue 0 */
   readonly term?: number;
   /** A task may have a copy. @defaultValue false */
@@ -53,6 +59,12 @@ export class InvariantChecker {
   readonly tasks = new Map<string, ModelTask>();
   readonly #workers = new Map<string, ModelWorker>();
   readonly #drains = new Set<string>();
+  /** Stages of which somebody said that their tasks are short. */
+  readonly #short = new Set<string>();
+  /** Tasks of which that was said before they were submitted here: their results may be kept until then. */
+  readonly #shortOrphans = new Set<string>();
+  /** Tasks sent beyond the depth. */
+  queuedDeep = 0;
   readonly #options: CheckerOptions;
   readonly #base: number;
   #live = 0;
@@ -88,6 +100,10 @@ export class InvariantChecker {
     for (const { application, epoch, update } of statuses) {
       const key = `${application}/${update.taskId}`;
       const task = this.tasks.get(key);
+      if (update.state === 'FINISHED' && (update.runMs ?? Infinity) < (this.#options.shortMs ?? 0)) {
+        if (task === undefined) this.#shortOrphans.add(key);
+        else this.#short.add(`${application}/${task.stageId}`);
+      }
       if (task === undefined || !task.live || task.leases.get(epoch) !== workerId) continue;
       // One before it in the frame has ended this lease, or the task.
       if (accepted.some((said) => said.key === key && ends(said.update.state) && (said.epoch === epoch || said.update.state !== 'LOST'))) continue;
@@ -106,7 +122,10 @@ export class InvariantChecker {
           const key = `${application}/${task.taskId}`;
           const known = this.tasks.get(key);
           if (known?.live === true) continue;
-          this.tasks.set(key, { live: true, ends: 0, commits: 0, epoch: known?.epoch ?? this.#base, leases: new Map(), said: new Set() });
+          const epoch = known?.epoch ?? this.#base;
+          const { stageId } = task;
+          if (this.#shortOrphans.has(key)) this.#short.add(`${application}/${stageId}`);
+          this.tasks.set(key, { live: true, ends: 0, commits: 0, epoch, submitted: epoch, stageId, leases: new Map(), said: new Set() });
           this.#live++;
         }
         return;
@@ -120,7 +139,7 @@ export class InvariantChecker {
         const known = this.#workers.get(event.workerId);
         if (known === undefined) return;
         if (known.alive) known.draining = event.load.draining;
-        else this.#join(event.workerId, known.limit / this.#options.queueDepth, event.load.draining);
+        else this.#join(event.workerId, known.slots, event.load.draining);
         return;
       }
       case 'workerLeft':
@@ -136,7 +155,7 @@ export class InvariantChecker {
   }
 
   #join(id: string, slots: number, draining: boolean): void {
-    this.#workers.set(id, { limit: slots * this.#options.queueDepth, draining, alive: true, leases: new Set(), blobs: new Set() });
+    this.#workers.set(id, { slots, draining, alive: true, leases: new Map(), blobs: new Set() });
   }
 
   #after(effect: DispatcherEffect, event: DispatcherEvent): void {
@@ -152,7 +171,7 @@ export class InvariantChecker {
         const worker = this.#workers.get(effect.workerId);
         if (worker === undefined || !worker.alive) return this.#violate(`${effect.workerId} was lost, but was not there`);
         worker.alive = false;
-        for (const lease of worker.leases) {
+        for (const lease of worker.leases.keys()) {
           const [key, epoch] = lease.split('@') as [string, string];
           this.tasks.get(key)?.leases.delete(Number(epoch));
         }
@@ -202,11 +221,22 @@ export class InvariantChecker {
       if (epoch <= model.epoch) this.#violate(`${key} was leased under epoch ${epoch} after ${model.epoch}`);
       if (worker.draining || this.#drains.has(effect.workerId)) this.#violate(`${key} was sent to ${effect.workerId}, which is draining`);
       if (this.#options.mayRun?.(application, effect.workerId) === false) this.#violate(`${key} was sent to ${effect.workerId}, where it must not run`);
+      const mayShare = task instanceof StageTask && model.epoch === model.submitted && this.#short.has(`${application}/${task.stageId}`);
       model.epoch = epoch;
       model.leases.set(epoch, effect.workerId);
-      worker.leases.add(`${key}@${epoch}`);
-      if (worker.leases.size > worker.limit) this.#violate(`${effect.workerId} holds ${worker.leases.size} tasks, its limit is ${worker.limit}`);
+      worker.leases.set(`${key}@${epoch}`, mayShare);
+      this.#checkDepth(effect.workerId, worker);
     }
+  }
+
+  #checkDepth(id: string, { slots, leases }: ModelWorker): void {
+    const limit = slots * this.#options.queueDepth;
+    if (leases.size <= limit) return;
+    this.queuedDeep++;
+    let places = 0;
+    for (const mayShare of leases.values()) if (!mayShare) places++;
+    if (places > limit) this.#violate(`${id} holds ${places} tasks that take a place each, its limit is ${limit}`);
+    if (leases.size > slots * 64 + limit) this.#violate(`${id} holds ${leases.size} tasks on ${slots} slots`);
   }
 
   #reported(effect: DispatcherEffect & { type: 'report' }, event: DispatcherEvent): void {

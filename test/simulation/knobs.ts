@@ -40,6 +40,8 @@ export function drawKnobs(random: Random) {
     clockJumps: rate(0.01),
     drains: rate(0.01),
     endsApplication: chance(0.1),
+    /** Tasks run 30 ms or so: ten of them to a slot at a time, or never more than its depth. */
+    queueMs: chance(0.6) ? 300 : 0,
   };
 }
 

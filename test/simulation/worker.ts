@@ -15,6 +15,7 @@ export type FromWorker =
       readonly taskId: number;
       readonly state: TaskState;
       readonly data: Uint8Array;
+      readonly runMs: number | undefined;
     }
   | { readonly type: 'missing'; readonly hash: string }
   | { readonly type: 'beat'; readonly load: Load; readonly holding: readonly HeldLease[] };
@@ -52,6 +53,8 @@ export class SimulatedWorker {
   readonly #blobs = new Set<string>();
   readonly #isLiar: boolean;
   #running = 0;
+  /** Moving mean of the run times of its tasks. */
+  #meanMs = 100;
   /** The highest term it has heard of; lower ones are not obeyed. */
   term = 0;
   draining = false;
@@ -152,9 +155,11 @@ export class SimulatedWorker {
       this.#running++;
       this.#status(held.leased, 'RUNNING');
       const random = (): number => this.#around.random();
-      this.#around.in(random() < 0.05 ? random() * 2000 : random() * 60, () =>
+      const runMs = random() < 0.05 ? random() * 2000 : random() * 60;
+      this.#around.in(runMs, () =>
         this.act(() => {
           if (held.state !== 'running') return;
+          this.#meanMs += (runMs - this.#meanMs) * 0.2;
           this.#running--;
           this.#around.ran(keyOf(held.leased));
           this.#end(held, random() < 0.05 ? 'FAILED' : 'FINISHED');
@@ -179,6 +184,7 @@ export class SimulatedWorker {
   #status(leased: LeasedTask, state: TaskState): void {
     const { application, epoch, task } = leased;
     const data = state === 'FINISHED' ? rightResult(task.taskId, this.#isLiar ? this.#around.random() : 0) : EMPTY_BYTES;
-    this.#around.send({ type: 'status', application, epoch, taskId: task.taskId, state, data });
+    const runMs = state === 'FINISHED' ? (this.#isLiar ? 0 : this.#meanMs) : undefined;
+    this.#around.send({ type: 'status', application, epoch, taskId: task.taskId, state, data, runMs });
   }
 }

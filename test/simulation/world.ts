@@ -3,7 +3,7 @@ import type { LeasedStatus } from '../../src/protocol/messages.ts';
 import type { DispatcherEffect, DispatcherEvent, Submission } from '../../src/dispatcher/contract.ts';
 import { orderFactory } from '../../src/dispatcher/orders.ts';
 import { DispatcherState } from '../../src/dispatcher/state.ts';
-import type { StatusUpdate } from '../../src/protocol/task.ts';
+import { StageTask, type StatusUpdate, type TaskDescription } from '../../src/protocol/task.ts';
 import { createSelector } from '../../src/selectors/index.ts';
 import { registration, task } from '../dispatcher/fixtures.ts';
 import { Agenda } from './agenda.ts';
@@ -20,7 +20,7 @@ export interface Machine {
 
 const NO_SUMS = {
   ...{ submitted: 0, events: 0, finished: 0, retried: 0, fenced: 0, handedBack: 0, resent: 0, parked: 0, speculated: 0, speculationWon: 0 },
-  ...{ verified: 0, replicated: 0, disagreements: 0, adopted: 0, excluded: 0, takeovers: 0, resubmitted: 0, wasted: 0 },
+  ...{ verified: 0, replicated: 0, disagreements: 0, adopted: 0, excluded: 0, takeovers: 0, resubmitted: 0, wasted: 0, queuedDeep: 0 },
 };
 
 export interface SimulationResult {
@@ -97,12 +97,14 @@ export function simulate(seed: number, { wrap = (machine) => machine, trace: tra
       maxLeases: knobs.maxLeases,
       resendAfterMs: 200,
       queueDepth: 2,
+      queueMs: knobs.queueMs,
       term,
       random,
       health: knobs.excludes && { maxFailures: 2, excludeMs: 500 },
     });
     const checker = new InvariantChecker({
       queueDepth: selector.queueDepth ?? 2,
+      shortMs: selector.queueDepth === undefined ? knobs.queueMs / 2 : 0,
       term,
       copies: knobs.speculates,
       verifies: knobs.verifies,
@@ -191,8 +193,8 @@ export function simulate(seed: number, { wrap = (machine) => machine, trace: tra
 
   /** What a worker says of tasks goes out in frames, as the real one's does. */
   const frames = new Map<string, LeasedStatus[]>();
-  const say = (workerId: string, { application, epoch, taskId, state, data }: FromWorker & { type: 'status' }): void => {
-    const status = { application, epoch, update: { taskId, state, executorId: workerId, data } };
+  const say = (workerId: string, { application, epoch, taskId, state, data, runMs }: FromWorker & { type: 'status' }): void => {
+    const status = { application, epoch, update: { taskId, state, executorId: workerId, data, runMs } };
     const frame = frames.get(workerId);
     if (frame !== undefined) {
       frame.push(status);
@@ -314,10 +316,11 @@ export function simulate(seed: number, { wrap = (machine) => machine, trace: tra
     agenda.in(2000, () => (zombie = undefined));
   };
 
-  const account = ({ state }: Leader): void => {
+  const account = ({ state, checker }: Leader): void => {
     const { workers: _workers, failed: _failed, finished: _finished, ...stats } = state.stats();
     for (const [name, count] of Object.entries(stats) as [keyof typeof NO_SUMS, number][]) sums[name] += count;
     sums.resent += state.repeats.resent;
+    sums.queuedDeep += checker.queuedDeep;
   };
 
   leader = startLeader(knobs.takeovers > 0 ? 1 : 0);
@@ -330,7 +333,7 @@ export function simulate(seed: number, { wrap = (machine) => machine, trace: tra
     agenda.in(random() * FAULTS_END_MS * 0.8, () => {
       const submissions = Array.from({ length: batch }, (_, j) => ({
         application,
-        task: task(from + j, { stageId: (from + j) % 4, commons: [`stage-${(from + j) % 3}`], preferredLocations: (from + j) % 5 === 0 ? ['w1.0'] : [] }),
+        task: taskOf(from + j, { stageId: (from + j) % 4, commons: [`stage-${(from + j) % 3}`], preferredLocations: (from + j) % 5 === 0 ? ['w1.0'] : [] }),
       }));
       for (const one of submissions) unfinished.set(`${application}/${one.task.taskId}`, one);
       handle({
@@ -366,6 +369,12 @@ export function simulate(seed: number, { wrap = (machine) => machine, trace: tra
   }
   sums.wasted = ranTotal - sums.finished;
   return { seed, violations: violations.slice(0, 20), trace, sums };
+}
+
+/** Most are of a stage; the others are calls of their own. */
+function taskOf(taskId: number, over: Partial<TaskDescription>): TaskDescription {
+  const one = task(taskId, over);
+  return taskId % 7 === 0 ? one : new StageTask(one);
 }
 
 /** Worker `w0.3` is of place 0, and lives in zone b like all of even places. */
