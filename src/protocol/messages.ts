@@ -206,7 +206,8 @@ export function decodeStatus(bytes: Uint8Array): LeasedStatus[] {
     const flags = reader.u8();
     const state = STATES[(flags >>> 2) & 7];
     const isBad = state === undefined || flags > 127 || (flags & (HAS_RUN_TIME | SAME_RUN_TIME)) === (HAS_RUN_TIME | SAME_RUN_TIME);
-    if (isBad || (i === 0 && (flags & (SAME_APPLICATION | SAME_EXECUTOR | SAME_RUN_TIME)) !== 0)) throw protocolErrors.MALFORMED({ reason: `update ${i} has flags ${flags}` });
+    if (isBad || (i === 0 && (flags & (SAME_APPLICATION | SAME_EXECUTOR | SAME_RUN_TIME)) !== 0))
+      throw protocolErrors.MALFORMED({ reason: `update ${i} has flags ${flags}` });
     const taskId = reader.varint();
     const epoch = reader.varint();
     if ((flags & SAME_APPLICATION) === 0) application = interned.read(reader);
