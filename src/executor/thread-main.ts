@@ -39,6 +39,10 @@ let queue: ThreadTask[] = [];
 /** The next one of `queue`. */
 let next = 0;
 let running = false;
+/** Of the task that ran last. */
+let stage = '';
+let runMs = 0;
+let flushScheduled = false;
 
 /** Results of tasks shorter than this, milliseconds, wait for the next task of their stage, so that they share a message. */
 const SHORT_MS = 0.2;
@@ -64,8 +68,6 @@ function send(message: FromThread): void {
 
 async function drain(): Promise<void> {
   running = true;
-  let stage = '';
-  let runMs = 0;
   while (next < queue.length) {
     if (next >= MAX_TAKEN) {
       queue.splice(0, next);
@@ -91,7 +93,13 @@ async function drain(): Promise<void> {
   queue = [];
   next = 0;
   running = false;
-  flush();
+  // What came meanwhile is run before, so that its results share the message.
+  if (flushScheduled) return;
+  flushScheduled = true;
+  setImmediate(() => {
+    flushScheduled = false;
+    flush();
+  });
 }
 
 port.on('message', (posted: ToThread | readonly ToThread[]) => {

@@ -217,7 +217,7 @@ export class ThreadPool {
   #schedule(): void {
     if (this.#flushScheduled) return;
     this.#flushScheduled = true;
-    queueMicrotask(() => {
+    setImmediate(() => {
       this.#flushScheduled = false;
       this.#assign();
     });
@@ -350,7 +350,7 @@ export class ThreadPool {
       this.#ended(thread, message.sequence, message.runMs)?.reject(errorFromWire(message.error));
     }
     if (thread.deadline === undefined) this.#startDeadline(thread);
-    this.#assign();
+    this.#schedule();
   }
 
   /** Tasks end in the order they were sent, so that those of a batch are taken from the head at once. */
