@@ -14,13 +14,18 @@ export interface CallPlan {
 
 export const isCall = (plan: unknown): plan is CallPlan => typeof plan === 'object' && plan !== null && 'call' in plan;
 
-/** Arguments, and which of them are AbortSignals: those do not travel, as the task is killed where it runs. */
-type CallSource = readonly [args: readonly unknown[], signals: readonly number[]];
+/** Arguments; or with them which are AbortSignals: those do not travel, as the task is killed where it runs. */
+type CallSource = unknown[] | WithSignals;
+
+interface WithSignals {
+  readonly args: unknown[];
+  readonly signals: readonly number[];
+}
 
 /** @throws SP_COLUMN_NOT_DATA */
 export function encodeCall(args: readonly unknown[]): Uint8Array {
   const signals = args.flatMap((arg, i) => (arg instanceof AbortSignal ? [i] : []));
-  const source: CallSource = [signals.length === 0 ? args : args.map((arg) => (arg instanceof AbortSignal ? undefined : arg)), signals];
+  const source = signals.length === 0 ? args : { args: args.map((arg) => (arg instanceof AbortSignal ? undefined : arg)), signals };
   const payload: TaskPayload = { partition: 0, route: [], source, inputs: [], properties: {} };
   requireData(source);
   return encodeTaskPayload(payload);
@@ -31,11 +36,14 @@ export function encodeCall(args: readonly unknown[]): Uint8Array {
  * @throws what the function throws, and SP_COLUMN_NOT_DATA for a result that cannot travel
  */
 export function runCall({ call, self }: CallPlan, source: unknown): unknown {
-  const [args, signals] = source as CallSource;
-  const given = [...args];
-  for (const i of signals) given[i] = new AbortController().signal;
-  const value = call.apply(self, given);
+  const given = source as CallSource;
+  const value = call.apply(self, Array.isArray(given) ? given : withSignals(given));
   return isThenable(value) ? Promise.resolve(value).then((settled) => requireData(settled)) : requireData(value);
+}
+
+function withSignals({ args, signals }: WithSignals): unknown[] {
+  for (const i of signals) args[i] = new AbortController().signal;
+  return args;
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {

@@ -1,6 +1,6 @@
 /**
  * A task's payload and its result as bytes. Both are made and read once a task, so they have a layout of their own; what
- * is not bytes or a number in them is msgpack. The last field is the data, and takes what is left.
+ * is not bytes, a number, a text or a short list of those in them is msgpack. The last field is the data, and takes what is left.
  *
  * Payload: version, partition, route, inputs, properties, source. Result: version, metrics, accumulators, blocks, value.
  */
@@ -9,16 +9,20 @@ import { COLUMN_ERRORS, packValue, unpackValue } from '../protocol/columns.ts';
 import { TASK_ERRORS } from './errors.ts';
 import type { TaskPayload, TaskResult } from './plan.ts';
 
-const VERSION = 1;
+const VERSION = 2;
 
 /** How the last field is written. */
 const UNDEFINED = 0;
 const BYTES = 1;
 const NUMBER = 2;
 const PACKED = 3;
+const ASCII = 4;
+const LIST = 5;
 
 /** Above this, bytes are joined to what goes before them in a buffer of just that size. */
 const LARGE_BYTES = 16_384;
+/** Longer lists are packed. */
+const MAX_LIST = 8;
 
 const NO_PROPERTIES: Readonly<Record<string, string>> = Object.freeze({});
 const writer = new BinaryWriter();
@@ -40,12 +44,67 @@ function finish(value: unknown): Uint8Array {
     writer.f64(value);
     return writer.finish();
   }
+  if (isShortAscii(value)) {
+    writer.u8(ASCII);
+    writer.ascii(value);
+    return writer.finish();
+  }
+  if (isPlainList(value)) {
+    writer.u8(LIST);
+    writer.varint(value.length);
+    for (const one of value) item(one);
+    return writer.finish();
+  }
   const isBuffer = Buffer.isBuffer(value);
   const bytes = isBuffer ? value : packValue(value);
   writer.u8(isBuffer ? BYTES : PACKED);
   if (bytes.length > LARGE_BYTES) return Buffer.concat([writer.finish(), bytes]);
   writer.raw(bytes);
   return writer.finish();
+}
+
+type Plain = undefined | number | string;
+
+/** Texts beyond ASCII are left to msgpack, which keeps what is no well-formed Unicode where it can. */
+function isShortAscii(value: unknown): value is string {
+  return typeof value === 'string' && value.length <= LARGE_BYTES && Buffer.byteLength(value, 'utf8') === value.length;
+}
+
+/** Nothing in it is an object: what refers to one thing twice is packed. */
+function isPlainList(value: unknown): value is readonly Plain[] {
+  if (!Array.isArray(value) || value.length > MAX_LIST) return false;
+  // By index: holes are undefined, as msgpack has them.
+  for (let i = 0; i < value.length; i++) {
+    const one: unknown = value[i];
+    if (one !== undefined && typeof one !== 'number' && !isShortAscii(one)) return false;
+  }
+  return true;
+}
+
+function item(one: Plain): void {
+  if (one === undefined) writer.u8(UNDEFINED);
+  else if (typeof one === 'number') {
+    writer.u8(NUMBER);
+    writer.f64(one);
+  } else {
+    writer.u8(ASCII);
+    writer.varint(one.length);
+    writer.ascii(one);
+  }
+}
+
+function readItem(reader: BinaryReader): Plain {
+  const how = reader.u8();
+  switch (how) {
+    case UNDEFINED:
+      return undefined;
+    case NUMBER:
+      return reader.f64();
+    case ASCII:
+      return reader.ascii(reader.varint());
+    default:
+      throw COLUMN_ERRORS.CORRUPT({ reason: `unknown form ${how} of an item` });
+  }
 }
 
 function rest(reader: BinaryReader): unknown {
@@ -58,6 +117,14 @@ function rest(reader: BinaryReader): unknown {
     case BYTES: {
       const bytes = reader.raw(reader.remaining);
       return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    }
+    case ASCII:
+      return reader.ascii(reader.remaining);
+    case LIST: {
+      const list: Plain[] = [];
+      for (let left = reader.count('items', 1, MAX_LIST); left > 0; left--) list.push(readItem(reader));
+      reader.end();
+      return list;
     }
     case PACKED:
       return unpackValue(reader.raw(reader.remaining));

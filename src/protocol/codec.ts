@@ -140,6 +140,12 @@ export class BinaryWriter {
     this.#pos += this.#slab.write(value, this.#pos, bytes, 'utf8');
   }
 
+  /** A text that is known to be ASCII, without its length. */
+  ascii(value: string): void {
+    this.#reserve(value.length);
+    this.#pos += this.#slab.write(value, this.#pos, value.length, 'latin1');
+  }
+
   /** Bytes after their length. */
   bytes(value: Uint8Array): void {
     this.varint(value.length);
@@ -306,9 +312,20 @@ export class BinaryReader {
     const end = start + length;
     if (end > this.#end) throw this.#truncated('a string', length);
     this.#pos = end;
+    return this.#asText().toString('utf8', start, end);
+  }
+
+  #asText(): Buffer {
     const bytes = this.#bytes;
-    this.#text ??= Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.byteLength);
-    return this.#text.toString('utf8', start, end);
+    return (this.#text ??= Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.byteLength));
+  }
+
+  /** The next `length` bytes as a text: what `ascii` wrote. */
+  ascii(length: number): string {
+    if (length > this.remaining) throw this.#truncated('a text', length);
+    const start = this.#pos;
+    this.#pos += length;
+    return length === 0 ? '' : this.#asText().toString('latin1', start, this.#pos);
   }
 
   /** Bytes after their length, as a view of the message (no copy). */
