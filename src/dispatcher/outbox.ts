@@ -1,7 +1,9 @@
 import type { Logger } from '../core/logger.ts';
 import { SparkProxyError } from '../core/errors.ts';
 import { BATCH_LIMITS, envelopeFactory, splitBatch, taskBytes } from '../protocol/batch.ts';
-import { encodeBlob, encodeCancel, encodeTasks, MESSAGE, type CancelTask, type LeasedTask } from '../protocol/messages.ts';
+import type { Content } from '../protocol/envelope.ts';
+import { tasksFor } from '../protocol/handover.ts';
+import { encodeBlob, encodeCancel, MESSAGE, type CancelTask, type LeasedTask } from '../protocol/messages.ts';
 import type { Transport } from '../transports/contract.ts';
 
 /** What waits to be written to one worker. */
@@ -101,9 +103,9 @@ export class Outbox {
       if (tasks.length === 1) this.#options.onUnsendableTask(workerId, tasks[0] as LeasedTask, cause);
       else for (const leased of tasks) this.#sendTasks(workerId, queue, [leased]);
     };
-    let body: Uint8Array;
+    let body: Uint8Array | Content;
     try {
-      body = encodeTasks(tasks);
+      body = tasksFor(this.#options.transport, tasks);
     } catch (cause) {
       refused(cause);
       return;
@@ -111,7 +113,7 @@ export class Outbox {
     this.#write(queue, MESSAGE.tasks, body, refused);
   }
 
-  #write(queue: string, type: string, body: Uint8Array, refused: (cause: unknown) => void): void {
+  #write(queue: string, type: string, body: Uint8Array | Content, refused: (cause: unknown) => void): void {
     const { transport, logger } = this.#options;
     const sending: Promise<void> = transport.send(queue, this.#envelope(type, body)).then(
       () => void this.#pending.delete(sending),

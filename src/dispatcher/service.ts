@@ -5,7 +5,8 @@ import { createLogger, type Logger } from '../core/logger.ts';
 import { encodeFailure } from '../protocol/failure.ts';
 import type { ApplicationProfile, HeldLease, StageInfo } from '../protocol/application.ts';
 import { envelopeFactory } from '../protocol/batch.ts';
-import { decodeBlobMissing, decodeStatus, encodeDrain, MESSAGE, type LeasedStatus, type LeasedTask } from '../protocol/messages.ts';
+import { statusOf } from '../protocol/handover.ts';
+import { decodeBlobMissing, encodeDrain, MESSAGE, type LeasedStatus, type LeasedTask } from '../protocol/messages.ts';
 import { decodeHolding, decodeTerm, SERVICE_MESSAGE } from '../protocol/service-messages.ts';
 import type { Blob } from '../protocol/task.ts';
 import type { Load, RegisterCenter, Registration, RegistryEvent } from '../registry/contract.ts';
@@ -344,7 +345,7 @@ class DispatcherService implements LocalDispatcher {
     this.#depth++;
     try {
       if (envelope.type === MESSAGE.status) {
-        const statuses = decodeStatus(envelope.body);
+        const statuses = statusOf(envelope);
         if (this.term > 0 && !this.#registrations.has(workerId)) this.#newcomers.say(workerId, statuses);
         else this.#statuses(workerId, statuses);
       } else if (envelope.type === MESSAGE.blobMissing) {

@@ -1,4 +1,4 @@
-import type { Envelope } from './envelope.ts';
+import { ContentEnvelope, type Content, type Envelope } from './envelope.ts';
 import type { LeasedStatus, LeasedTask } from './messages.ts';
 import { StageTask } from './task.ts';
 
@@ -46,7 +46,10 @@ export function statusBytes(leased: LeasedStatus): number {
  * Makes the envelopes of one sender. Ids are `<sender>:<n>`: unique because a sender's id is unique per process start,
  * and cheaper than random ones.
  */
-export function envelopeFactory(sender: string, replyTo = ''): (type: string, body: Uint8Array) => Envelope {
+export function envelopeFactory(sender: string, replyTo = ''): (type: string, body: Uint8Array | Content) => Envelope {
   let next = 0;
-  return (type, body) => ({ id: `${sender}:${next++}`, type, sender, replyTo, body });
+  return (type, body) => {
+    const id = `${sender}:${next++}`;
+    return body instanceof Uint8Array ? { id, type, sender, replyTo, body } : new ContentEnvelope(id, type, sender, replyTo, body);
+  };
 }

@@ -10,9 +10,14 @@ export const MAX_ITEMS = 65_536;
 
 const writer = new BinaryWriter();
 
+/** @throws SP_PROTOCOL_BAD_VALUE */
+export function checkItems(items: number): void {
+  if (items > MAX_ITEMS) throw protocolErrors.BAD_VALUE({ field: 'a batch', reason: `${items} items, the limit is ${MAX_ITEMS}` });
+}
+
 /** Starts a body: `items` follow. Encoding is synchronous, so one writer serves all. */
 export function begin(items: number): BinaryWriter {
-  if (items > MAX_ITEMS) throw protocolErrors.BAD_VALUE({ field: 'a batch', reason: `${items} items, the limit is ${MAX_ITEMS}` });
+  checkItems(items);
   writer.reset();
   writer.u8(BODY_VERSION);
   writer.varint(items);

@@ -364,16 +364,19 @@ const FIXED_BYTES = 8;
 
 /**
  * Upper bound of the encoded size, and the check that an envelope can be encoded at all: for transports, before they take it.
+ * @param limit a content that may be larger is encoded to know
  * @throws SP_PROTOCOL_BAD_VALUE
  */
-export function envelopeBytes(envelope: Envelope): number {
+export function envelopeBytes(envelope: Envelope, limit: number = 0xffff_ffff): number {
   const { id, type, sender, replyTo } = envelope;
   if (id.length > MAX_NAME || type.length > MAX_NAME || sender.length > MAX_NAME || replyTo.length > MAX_NAME) {
     throw protocolErrors.BAD_VALUE({ field: 'an envelope', reason: `id, type, sender and replyTo must be shorter than ${MAX_NAME}` });
   }
-  const length = bodyBytes(envelope);
+  const header = FIXED_BYTES + 8 + 3 * (id.length + type.length + sender.length + replyTo.length);
+  const { content } = envelope;
+  const length = content === undefined || content.bytes > limit - header ? bodyBytes(envelope) : content.bytes;
   if (length > 0xffff_ffff) throw protocolErrors.BAD_VALUE({ field: 'an envelope', reason: `its body of ${length} bytes is too large` });
-  return length + FIXED_BYTES + 8 + 3 * (id.length + type.length + sender.length + replyTo.length);
+  return length + header;
 }
 
 function bodyBytes({ seal, body }: Envelope): number {

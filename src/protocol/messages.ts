@@ -43,7 +43,7 @@ export interface CancelTask {
   readonly reason: string;
 }
 
-function sameStrings(a: readonly string[], b: readonly string[]): boolean {
+export function sameStrings(a: readonly string[], b: readonly string[]): boolean {
   if (a === b) return true;
   if (a.length !== b.length) return false;
   for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
@@ -160,7 +160,7 @@ function readDuration(reader: BinaryReader): number {
   return value;
 }
 
-const STATES: readonly TaskState[] = ['RUNNING', 'FINISHED', 'FAILED', 'KILLED', 'LOST'];
+export const STATES: readonly TaskState[] = ['RUNNING', 'FINISHED', 'FAILED', 'KILLED', 'LOST'];
 // Of a status: two of the bits of a task, three for its state, and
 const HAS_RUN_TIME = 32;
 /** As in the one before. */

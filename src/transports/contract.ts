@@ -11,6 +11,8 @@ import type { Envelope } from '../protocol/envelope.ts';
 export interface Transport {
   /** The URL others connect to, passwords removed (for a tcp hub: with the port that was bound). */
   readonly url: string;
+  /** Who sends and who reads are in this process: the `content` of an envelope arrives without being encoded. @defaultValue false */
+  readonly inProcess?: boolean;
   /**
    * Puts a frame on a queue (made on first use). Resolves when the broker has taken responsibility for it.
    * @throws SP_TRANSPORT_CLOSED, SP_TRANSPORT_FRAME_TOO_LARGE, SP_TRANSPORT_DISCONNECTED

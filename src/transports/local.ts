@@ -49,13 +49,15 @@ export function guarded<T>(what: string, handler: (value: T) => void): (value: T
 export interface LocalTransportOptions {
   readonly url: string;
   readonly maxFrameBytes: number;
+  /** Nobody else reads from the broker. @defaultValue false */
+  readonly inProcess?: boolean;
   /** What else ends with it. */
   close(): Promise<void>;
 }
 
 /** A transport onto a broker of this process; envelopes pass by reference, so nobody may change a body after sending it. */
 export function localTransport(broker: Broker, options: LocalTransportOptions): Transport {
-  const { url, maxFrameBytes } = options;
+  const { url, maxFrameBytes, inProcess = false } = options;
   const consumers = new Set<BrokerConsumer>();
   const unsubscribes = new Set<() => void>();
   const waiting = new Set<(error: Error) => void>();
@@ -68,10 +70,11 @@ export function localTransport(broker: Broker, options: LocalTransportOptions): 
 
   return {
     url,
+    inProcess,
     send(queue, envelope) {
       try {
         check();
-        const bytes = envelopeBytes(envelope);
+        const bytes = envelopeBytes(envelope, maxFrameBytes);
         if (bytes > maxFrameBytes) throw transportErrors.FRAME_TOO_LARGE({ bytes, limit: maxFrameBytes });
         const room = broker.put(queue, envelope);
         if (room === undefined) return DONE;
@@ -100,7 +103,7 @@ export function localTransport(broker: Broker, options: LocalTransportOptions): 
     },
     async broadcast(topic, envelope) {
       check();
-      const bytes = envelopeBytes(envelope);
+      const bytes = envelopeBytes(envelope, maxFrameBytes);
       if (bytes > maxFrameBytes) throw transportErrors.FRAME_TOO_LARGE({ bytes, limit: maxFrameBytes });
       broker.broadcast(topic, envelope);
     },

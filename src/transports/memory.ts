@@ -23,6 +23,7 @@ export const memoryTransport: TransportFactory = {
     shared.users++;
     return localTransport(shared.broker, {
       url: `memory:${name}`,
+      inProcess: true,
       maxFrameBytes: options.maxFrameBytes ?? DEFAULT_MAX_FRAME_BYTES,
       async close() {
         if (--shared.users > 0) return;

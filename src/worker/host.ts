@@ -5,7 +5,8 @@ import { newId } from '../core/ids.ts';
 import { createLogger, type Logger } from '../core/logger.ts';
 import { TERM_EPOCHS } from '../protocol/application.ts';
 import { encodeFailure } from '../protocol/failure.ts';
-import { decodeBlob, decodeCancel, decodeDrain, decodeTasks, MESSAGE, type LeasedTask } from '../protocol/messages.ts';
+import { tasksOf } from '../protocol/handover.ts';
+import { decodeBlob, decodeCancel, decodeDrain, MESSAGE, type LeasedTask } from '../protocol/messages.ts';
 import { EMPTY_BYTES, type TaskDescription, type TaskState } from '../protocol/task.ts';
 import { encodeHolding, encodeTerm, SERVICE_MESSAGE } from '../protocol/service-messages.ts';
 import type { Announcement, Load, RegisterCenter } from '../registry/contract.ts';
@@ -320,8 +321,8 @@ class Worker implements WorkerHost {
   }
 
   #receiveTasks(delivery: Delivery): void {
-    const { sender, replyTo, body } = delivery.envelope;
-    const tasks = decodeTasks(body);
+    const { sender, replyTo } = delivery.envelope;
+    const tasks = tasksOf(delivery.envelope);
     // One more than its tasks, so that it is not acknowledged while they are being looked at.
     let left = tasks.length + 1;
     const frame: Frame = {

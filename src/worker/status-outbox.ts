@@ -2,7 +2,9 @@ import type { Clock, Timer } from '../core/clock.ts';
 import { SparkProxyError } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
 import { envelopeFactory, splitBatch, statusBytes } from '../protocol/batch.ts';
-import { encodeBlobMissing, encodeStatus, MESSAGE, type LeasedStatus } from '../protocol/messages.ts';
+import type { Content } from '../protocol/envelope.ts';
+import { statusFor } from '../protocol/handover.ts';
+import { encodeBlobMissing, MESSAGE, type LeasedStatus } from '../protocol/messages.ts';
 import type { TaskDescription } from '../protocol/task.ts';
 import type { Transport } from '../transports/contract.ts';
 import type { Frame } from './tasks.ts';
@@ -184,7 +186,7 @@ export class StatusOutbox {
         status.task = undefined;
       }
     };
-    this.#write(queue, MESSAGE.status, encodeStatus(statuses), taken, (cause) => {
+    this.#write(queue, MESSAGE.status, statusFor(this.#transport, statuses), taken, (cause) => {
       if (!SparkProxyError.is(cause) || cause.code !== 'SP_TRANSPORT_FRAME_TOO_LARGE') return this.#keep(queue, statuses);
       if (statuses.length > 1) for (const status of statuses) this.#sendUpdates(queue, [status]);
       else if (statuses[0]?.task !== undefined) this.add(queue, this.#tooLarge(statuses[0], statuses[0].task, cause));
@@ -222,7 +224,7 @@ export class StatusOutbox {
     );
   }
 
-  #write(queue: string, type: string, body: Uint8Array, taken: () => void, failed: (cause: unknown) => void): void {
+  #write(queue: string, type: string, body: Uint8Array | Content, taken: () => void, failed: (cause: unknown) => void): void {
     const sending: Promise<void> = this.#transport.send(queue, this.#envelope(type, body)).then(
       () => {
         this.#pending.delete(sending);

@@ -1,5 +1,6 @@
 import { envelopeFactory } from '../../../src/protocol/batch.ts';
-import { decodeStatus, decodeTasks, encodeStatus, encodeTasks, type LeasedTask } from '../../../src/protocol/messages.ts';
+import { statusFor, statusOf, tasksFor, tasksOf } from '../../../src/protocol/handover.ts';
+import type { LeasedTask } from '../../../src/protocol/messages.ts';
 import { parseKeyRing } from '../../../src/security/key-ring.ts';
 import { secureTransport } from '../../../src/security/secure-transport.ts';
 import type { Transport } from '../../../src/transports/contract.ts';
@@ -27,7 +28,7 @@ export const transport: System = {
     const nowhere: string[] = [];
     let taskId = 0;
     await own.consume('driver', { prefetch: PREFETCH }, (delivery) => {
-      const { length } = decodeStatus(delivery.envelope.body);
+      const { length } = statusOf(delivery.envelope);
       delivery.ack();
       onDone(length);
     });
@@ -56,7 +57,7 @@ export const transport: System = {
             },
           });
         }
-        void own.send('worker', envelope('tasks', encodeTasks(tasks)));
+        void own.send('worker', envelope('tasks', tasksFor(own, tasks)));
       },
       close: () => own.close(),
     };
@@ -65,12 +66,12 @@ export const transport: System = {
     const own = await openTransport(spec, 'client');
     const envelope = envelopeFactory('worker-1');
     await own.consume('worker', { prefetch: PREFETCH }, (delivery) => {
-      const updates = decodeTasks(delivery.envelope.body).map(({ application, epoch, task }) => ({
+      const updates = tasksOf(delivery.envelope).map(({ application, epoch, task }) => ({
         application,
         epoch,
         update: { taskId: task.taskId, state: 'FINISHED' as const, executorId: 'worker-1', data: result },
       }));
-      void own.send('driver', envelope('status', encodeStatus(updates)));
+      void own.send('driver', envelope('status', statusFor(own, updates)));
       delivery.ack();
     });
   },
