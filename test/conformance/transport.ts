@@ -1,10 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { envelopeFactory } from '../../src/protocol/batch.ts';
 import type { Envelope } from '../../src/protocol/envelope.ts';
-import { tasksFor, tasksOf } from '../../src/protocol/handover.ts';
-import type { LeasedTask } from '../../src/protocol/messages.ts';
 import type { ConsumeOptions, Delivery, Transport } from '../../src/transports/contract.ts';
+import { unencoded } from './unencoded.ts';
 
 /** One broker under test. */
 export interface TransportHarness {
@@ -364,49 +362,11 @@ export function transportConformance(name: string, makeHarness: (limits: Harness
       expect((await inbox.until(1))[0]!.envelope.body.length).toBe(99_000);
     });
 
-    it('carries a message that was not encoded, as it was when it was sent, again and again', async () => {
-      const make = (size: number): LeasedTask => ({
-        application: 'app',
-        epoch: 3,
-        task: {
-          ...{ taskId: 7, attemptNumber: 0, executorId: 'w', name: 'a task', index: 1, stageId: 2, stageAttemptNumber: 0, kind: 'js', commons: ['c'] },
-          ...{ payload: new Uint8Array(size).fill(9), preferredLocations: [], timeoutMs: 5 },
-        },
-      });
-      const sealed = envelopeFactory('tester', 'answers');
-      const sent = make(1000);
-      const sending = sender.send(queue, sealed('tasks', tasksFor({ inProcess: true }, [sent, sent])));
-      sent.task.payload.fill(0);
-      (sent.task.commons as string[]).push('later');
-      await sending;
-      const inbox = new Inbox<Delivery>();
-      await receiver.consume(queue, {}, (delivery) => {
-        const [first, second] = tasksOf(delivery.envelope);
-        expect([first, second]).toEqual([make(1000), make(1000)]);
-        (first as { epoch: number }).epoch = 4;
-        inbox.push(delivery);
-        if (delivery.redelivered) delivery.ack();
-        else delivery.nack();
-      });
-      const [one, two] = await inbox.until(2);
-      expect([one!.redelivered, two!.redelivered]).toEqual([false, true]);
-      expect(two!.envelope).toMatchObject({ type: 'tasks', sender: 'tester', replyTo: 'answers', id: one!.envelope.id });
-    });
-
-    it('refuses such a message over the limit', async () => {
-      await harness.close();
-      await start({ maxFrameBytes: 100_000 });
-      const sealed = envelopeFactory('tester');
-      const payload = new Uint8Array(50_000);
-      const task = { taskId: 7, attemptNumber: 0, executorId: 'w', name: 'a task', index: 1, stageId: 2, stageAttemptNumber: 0, kind: 'js', commons: [] };
-      const leased: LeasedTask = { application: 'app', epoch: 1, task: { ...task, payload, preferredLocations: [], timeoutMs: 0 } };
-      const inbox = await reading(receiver, queue);
-      await expect(sender.send(queue, sealed('tasks', tasksFor({ inProcess: true }, [leased, leased])))).rejects.toMatchObject({
-        code: 'SP_TRANSPORT_FRAME_TOO_LARGE',
-      });
-      await sender.send(queue, sealed('tasks', tasksFor({ inProcess: true }, [leased])));
-      expect(tasksOf((await inbox.until(1))[0]!.envelope)).toEqual([leased]);
-    });
+    unencoded(
+      () => ({ sender, receiver, queue }),
+      start,
+      () => harness.close(),
+    );
 
     it('refuses names that cannot be names', async () => {
       for (const bad of ['', 'x'.repeat(256)]) {
