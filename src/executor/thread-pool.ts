@@ -16,6 +16,7 @@ import type { Certificates } from '../core/certificates.ts';
 import type { BlockLocation } from '../shuffle/block-location.ts';
 import { BlockManager } from './block-manager.ts';
 import { TASK_ERRORS } from './errors.ts';
+import { QueueDepth } from './queue-depth.ts';
 import { cpuTimeOf, heapLimitOf, limitsIn, MemoryWatch, NO_LIMITS, type ThreadLimits } from './thread-limits.ts';
 import { applicationDirectory } from './task-runtime.ts';
 import {
@@ -39,7 +40,7 @@ export interface ThreadPoolOptions extends Partial<ThreadLimits> {
   readonly localDir: string;
   /** Threads, each running one task at a time. */
   readonly threads: number;
-  /** Most tasks a thread holds, running and waiting, while tasks are short. @defaultValue 16 */
+  /** Most tasks a thread holds, running and waiting, however short they are. @defaultValue 128 */
   readonly queueDepth?: number;
   /** Name of this machine: shuffle files of executors of the same name are opened by path. @defaultValue hostname() */
   readonly machine?: string;
@@ -54,11 +55,12 @@ export interface ThreadPoolOptions extends Partial<ThreadLimits> {
   readonly clock?: Clock;
 }
 
-/** Tasks shorter than this (mean, milliseconds) are queued deep; up to ten times longer, two at a time; else one. */
-const SHORT_TASK_MS = 0.5;
-
 /** CPU time is looked at no more often than this, milliseconds. */
 const CPU_STEP_MS = 50;
+
+/** A thread that holds so many bytes of payloads is given no more, but for a few tasks. */
+const MAX_HELD_BYTES = 4_194_304;
+const FEW = 16;
 
 /** Blobs a thread keeps; the oldest go first and are sent again when needed. */
 const MAX_THREAD_BLOBS = 256;
@@ -76,6 +78,8 @@ interface Thread {
   readonly worker: Worker;
   /** Sent and not ended; the first one is running. */
   readonly jobs: Job[];
+  /** Payloads of these. */
+  bytes: number;
   readonly blobs: Set<string>;
   outbox: ToThread[];
   /** Tasks for the next message, and the slots of their commons; they come last in it. */
@@ -100,13 +104,13 @@ function stopTimers(thread: Thread): void {
 
 export class ThreadPool {
   readonly kind = 'js';
-  /** Tasks it wants at a time: see `depth`. */
+  /** Tasks it wants at a time: more while tasks are short. */
   get capacity(): number {
-    return this.#options.threads * this.depth;
+    return this.#options.threads * this.#depth.any;
   }
 
   get meanRunMs(): number {
-    return this.#meanMs;
+    return this.#depth.meanMs;
   }
 
   readonly #options: Required<Omit<ThreadPoolOptions, keyof ThreadLimits>>;
@@ -121,12 +125,11 @@ export class ThreadPool {
   #closed = false;
   #active = false;
   #sequence = 0;
-  /** Moving mean of run times, milliseconds; begins long, so that nothing waits behind a task of unknown length. */
-  #meanMs = 100;
+  readonly #depth: QueueDepth;
 
   constructor(options: ThreadPoolOptions) {
     this.#options = {
-      queueDepth: 16,
+      queueDepth: 128,
       machine: hostname(),
       location: undefined,
       tls: undefined,
@@ -135,6 +138,7 @@ export class ThreadPool {
       clock: systemClock,
       ...options,
     };
+    this.#depth = new QueueDepth(this.#options.queueDepth);
     this.#limits = { ...NO_LIMITS, ...limitsIn(options) };
     this.#memory = new MemoryWatch(this.#limits, {
       clock: this.#options.clock,
@@ -160,12 +164,6 @@ export class ThreadPool {
       this.#threads.splice(this.#threads.indexOf(thread), 1);
       void thread.worker.terminate();
     }
-  }
-
-  /** Tasks worth sending to a thread at a time: more while tasks are short, so that it never waits for its next one. */
-  get depth(): number {
-    if (this.#meanMs < SHORT_TASK_MS) return this.#options.queueDepth;
-    return Math.min(this.#options.queueDepth, this.#meanMs < SHORT_TASK_MS * 10 ? 2 : 1);
   }
 
   /** Runs one attempt; rejects with the task's error, SP_TASK_TIMEOUT, SP_TASK_OUT_OF_MEMORY, SP_TASK_KILLED or SP_TASK_THREAD_DIED. */
@@ -214,22 +212,26 @@ export class ThreadPool {
     await Promise.all(threads.map((thread) => thread.worker.terminate()));
   }
 
+  /** What comes in one turn of the event loop shares a message; the first task after a silence does not wait for the others. */
   #schedule(): void {
     if (this.#flushScheduled) return;
     this.#flushScheduled = true;
-    setImmediate(() => {
+    const assign = (): void => {
       this.#flushScheduled = false;
       this.#assign();
-    });
+    };
+    if (this.#active) setImmediate(assign);
+    else queueMicrotask(assign);
   }
 
   /** Hands waiting tasks to the threads with the fewest, then posts one message a thread. */
   #assign(): void {
     if (this.#closed) return;
     while (this.#waitingHead < this.#waiting.length) {
-      const thread = this.#leastBusy();
+      const job = this.#waiting[this.#waitingHead] as Job;
+      const thread = this.#roomFor(job);
       if (thread === undefined) break;
-      const job = this.#waiting[this.#waitingHead++] as Job;
+      this.#waitingHead++;
       try {
         this.#give(thread, job);
       } catch (error) {
@@ -245,13 +247,15 @@ export class ThreadPool {
     this.#setActive(this.#waiting.length > 0 || this.#threads.some((thread) => thread.jobs.length > 0));
   }
 
-  #leastBusy(): Thread | undefined {
+  /** The least busy thread, if it may have one more. */
+  #roomFor({ task }: Job): Thread | undefined {
     let best: Thread | undefined;
     for (const thread of this.#threads) {
       if (thread.ending === undefined && (best === undefined || thread.jobs.length < best.jobs.length)) best = thread;
     }
     if ((best === undefined || best.jobs.length > 0) && this.#threads.length < this.#options.threads) best = this.#start();
-    return best !== undefined && best.jobs.length < this.depth ? best : undefined;
+    if (best === undefined || (best.jobs.length >= FEW && best.bytes >= MAX_HELD_BYTES)) return undefined;
+    return best.jobs.length < this.#depth.of(task.commons[0] as string) ? best : undefined;
   }
 
   #give(thread: Thread, job: Job): void {
@@ -263,6 +267,7 @@ export class ThreadPool {
     }
     if (thread.blobs.size > MAX_THREAD_BLOBS) this.#evict(thread, task.commons);
     thread.jobs.push(job);
+    thread.bytes += task.payload.length;
     if (thread.jobs.length === 1) this.#startDeadline(thread);
     const { taskId, attemptNumber, stageId, stageAttemptNumber, commons, payload } = task;
     thread.tasks.push({ sequence: job.sequence, taskId, attemptNumber, stageId, stageAttemptNumber, commons, payload });
@@ -318,7 +323,7 @@ export class ThreadPool {
       ...heapLimitOf(this.#limits),
     });
     const thread: Thread = {
-      ...{ worker, jobs: [], blobs: new Set(), outbox: [], tasks: [], slots: [], commons: new CommonsSlots() },
+      ...{ worker, jobs: [], bytes: 0, blobs: new Set(), outbox: [], tasks: [], slots: [], commons: new CommonsSlots() },
       ...{ ready: false, deadline: undefined, cpu: undefined, ending: undefined },
     };
     if (!this.#active) worker.unref();
@@ -361,7 +366,7 @@ export class ThreadPool {
       const { sequence, runMs, data } = results[taken] as ThreadResult;
       const job = jobs[taken];
       if (job?.sequence !== sequence) break;
-      this.#meanMs += (runMs - this.#meanMs) * 0.2;
+      this.#took(thread, job, runMs);
       job.resolve(data);
     }
     if (taken > 0) {
@@ -371,13 +376,19 @@ export class ThreadPool {
     for (const { sequence, runMs, data } of results.slice(taken)) this.#ended(thread, sequence, runMs)?.resolve(data);
   }
 
+  #took(thread: Thread, { task }: Job, runMs: number): void {
+    thread.bytes -= task.payload.length;
+    this.#depth.learn(task.commons[0] as string, runMs);
+  }
+
   /** Takes an ended job from its thread, if it is still there. */
   #ended(thread: Thread, sequence: number, runMs: number): Job | undefined {
-    this.#meanMs += (runMs - this.#meanMs) * 0.2;
     const at = thread.jobs.findIndex((job) => job.sequence === sequence);
     if (at < 0) return undefined;
     stopTimers(thread);
-    return thread.jobs.splice(at, 1)[0];
+    const [job] = thread.jobs.splice(at, 1) as [Job];
+    this.#took(thread, job, runMs);
+    return job;
   }
 
   /** The deadline of the task at the head; it runs from when the one before it ended. */

@@ -1,7 +1,13 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { Worker } from 'node:worker_threads';
+import { expect, test, vi } from 'vitest';
+import { serializeGraph } from '../../src/closure/index.ts';
+import { contentHash } from '../../src/core/ids.ts';
+import { encodeCall, type CallPlan } from '../../src/executor/call.ts';
+import { withHeader } from '../../src/executor/stage-header.ts';
+import { decodeTaskResult } from '../../src/executor/task-codec.ts';
 import { ThreadPool } from '../../src/executor/thread-pool.ts';
 import { EMPTY_BYTES, type TaskDescription } from '../../src/protocol/task.ts';
 
@@ -30,5 +36,25 @@ test('a task whose blob was released while it waited fails alone, and so does th
   await expect(pool.run(task(2), released)).rejects.toThrow('released');
   await pool.close();
   await expect(pool.run(task(3), released)).rejects.toMatchObject({ code: 'SP_TASK_RUNNER_CLOSED' });
+  rmSync(localDir, { recursive: true });
+});
+
+test('short tasks are queued deep, but no thread holds many large payloads', async () => {
+  const localDir = mkdtempSync(join(tmpdir(), 'pool-'));
+  const pool = new ThreadPool({ executorId: 'driver', localDir, threads: 1, ownFiles: true });
+  const plan: CallPlan = { call: (...args: unknown[]) => String(args[0]).length, hasSelf: false, self: undefined };
+  const stage = withHeader({ application: 'test', modules: undefined }, serializeGraph(plan).bytes);
+  const commons = [contentHash(stage)];
+  const call = (taskId: number, text: string): Promise<Uint8Array> => pool.run({ ...task(taskId), commons, payload: encodeCall([text]) }, () => stage);
+  await Promise.all(Array.from({ length: 2000 }, (_, i) => call(i, 'x')));
+  expect(pool.capacity).toBeGreaterThan(16);
+  const posted = vi.spyOn(Worker.prototype, 'postMessage');
+  const large = 'x'.repeat(1 << 20);
+  const results = await Promise.all(Array.from({ length: 40 }, (_, i) => call(i, large)));
+  expect(results.map((result) => decodeTaskResult(result).value)).toEqual(Array.from({ length: 40 }, () => large.length));
+  const sizes = posted.mock.calls.map(([message]) => (message as ArrayBuffer).byteLength);
+  expect(Math.max(...sizes)).toBeLessThan(18 * 1.1 * large.length);
+  posted.mockRestore();
+  await pool.close();
   rmSync(localDir, { recursive: true });
 });

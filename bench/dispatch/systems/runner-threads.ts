@@ -9,14 +9,11 @@ import { ThreadPool } from '../../../src/executor/thread-pool.ts';
 import type { System } from './contract.ts';
 import { payload } from './peer.ts';
 
-/** Tasks a thread holds, as `dispatch.queue.depth` would have it for tasks as short as these. */
-const QUEUE_DEPTH = 128;
-
 /** The way of a worker process to its runner threads and back: calls of a function, as `offload` makes them, of one thread. */
 export const runnerThreads: System = {
   async client(_, onDone) {
     const localDir = mkdtempSync(join(tmpdir(), 'spark-proxy-bench-'));
-    const pool = new ThreadPool({ executorId: 'bench', localDir, threads: 1, queueDepth: QUEUE_DEPTH, ownFiles: true });
+    const pool = new ThreadPool({ executorId: 'bench', localDir, threads: 1, ownFiles: true });
     const plan: CallPlan = { call: () => 'x'.repeat(64), hasSelf: false, self: undefined };
     const stage = withHeader({ application: 'bench', modules: undefined }, serializeGraph(plan).bytes);
     const commons = [contentHash(stage)];
