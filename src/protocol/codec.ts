@@ -426,8 +426,11 @@ export function decodeEnvelope(bytes: Uint8Array, maxBytes: number = Number.MAX_
   return readEnvelope(new BinaryReader(bytes));
 }
 
-/** Reads an envelope that is the rest of what `reader` reads. Throws as decodeEnvelope. */
-export function readEnvelope(reader: BinaryReader): Envelope {
+/**
+ * Reads an envelope that is the rest of what `reader` reads. Throws as decodeEnvelope.
+ * @param own what becomes of the body, a view of what is read
+ */
+export function readEnvelope(reader: BinaryReader, own?: (body: Uint8Array) => Uint8Array): Envelope {
   if (reader.u8() !== MAGIC_0 || reader.u8() !== MAGIC_1) throw protocolErrors.MALFORMED({ reason: 'it is not an envelope' });
   const version = reader.u8();
   if (version !== ENVELOPE_VERSION) throw protocolErrors.UNKNOWN_VERSION({ version, known: ENVELOPE_VERSION });
@@ -442,7 +445,7 @@ export function readEnvelope(reader: BinaryReader): Envelope {
   const replyTo = readName(reader);
   const body = reader.raw(bodyLength);
   reader.end();
-  return { id, type, sender, replyTo, body };
+  return { id, type, sender, replyTo, body: own === undefined ? body : own(body) };
 }
 
 function readName(reader: BinaryReader): string {

@@ -1,4 +1,4 @@
-import { connect as connectSocket } from 'node:net';
+import { connect as connectSocket, type OnReadOpts, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import type { Timer } from '../../core/clock.ts';
 import { SparkProxyError } from '../../core/errors.ts';
@@ -34,7 +34,7 @@ class TcpClient implements Transport {
   readonly #settings: TcpSettings;
   readonly #session = newId('session');
   readonly #keepAlive = createKeepAlive();
-  readonly #standings = new Standings(this.#keepAlive);
+  readonly #standings: Standings;
   readonly #lanes = new Lanes(
     (seq, operation) => this.#write(seq, operation),
     () => this.#link?.writable ?? false,
@@ -59,6 +59,7 @@ class TcpClient implements Transport {
     this.#port = port;
     this.#secure = secure;
     this.#settings = settings;
+    this.#standings = new Standings(this.#keepAlive, settings.clock);
     this.#maxFrameBytes = settings.maxFrameBytes;
   }
 
@@ -170,10 +171,13 @@ class TcpClient implements Transport {
 
   #connect(): void {
     const { maxFrameBytes, heartbeatMs, missedBeats, clock } = this.#settings;
-    const where = { host: this.#host, port: this.#port };
-    const socket = this.#secure ? connectTls({ ...where, ...tlsConnectOptions(this.#settings.tls, this.#host) }) : connectSocket(where);
+    let socket!: Socket;
+    const open = (onread: OnReadOpts): Socket => {
+      const where = { host: this.#host, port: this.#port, onread };
+      return (socket = this.#secure ? connectTls({ ...where, ...tlsConnectOptions(this.#settings.tls, this.#host) }) : connectSocket(where));
+    };
     const link: Link = new Link(
-      socket,
+      open,
       { url: this.url, maxFrameBytes, heartbeatMs, missedBeats, clock },
       {
         frame: (op, reader) => (this.#link === link ? this.#frame(link, op, reader) : this.#welcome(link, op, reader)),
@@ -231,7 +235,7 @@ class TcpClient implements Transport {
         return this.#lanes.settle(seq, readError(reader));
       }
       case OP.PUBLISH:
-        return this.#standings.onPublish(reader);
+        return this.#standings.onPublish(link, reader);
       case OP.REPLY:
         return this.#standings.onReply(reader);
       case OP.ERROR:

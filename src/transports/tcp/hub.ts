@@ -4,12 +4,12 @@ import type { Clock } from '../../core/clock.ts';
 import { SparkProxyError } from '../../core/errors.ts';
 import { newId } from '../../core/ids.ts';
 import { createLogger } from '../../core/logger.ts';
-import { envelopeBytes, readEnvelope, type BinaryReader } from '../../protocol/codec.ts';
-import type { Envelope } from '../../protocol/envelope.ts';
+import { envelopeBytes, type BinaryReader } from '../../protocol/codec.ts';
 import { Broker, type BrokerConsumer } from '../broker.ts';
 import type { Transport } from '../contract.ts';
 import { transportErrors } from '../errors.ts';
 import { localTransport } from '../local.ts';
+import { adopt } from '../slab-reads.ts';
 import { tlsServerOptions } from '../tls.ts';
 import { Link, readError } from './link.ts';
 import { createSessions, type Session, type Sessions } from './sessions.ts';
@@ -24,8 +24,6 @@ const MAX_PER_CONNECTION = 10_000;
 const MAX_WAITING_BYTES = 268_435_456;
 const MAX_WAITING_SENDS = 65_536;
 const MAX_REFUSED = 1000;
-/** A smaller body that is less than half of the chunk it came in is copied. */
-const COPY_BODY_BYTES = 8192;
 /** A client that says nothing must not hold a connection. */
 const HANDSHAKE_MS = 10_000;
 
@@ -57,7 +55,7 @@ class HubConnection {
     const handshake = clock.after(HANDSHAKE_MS, () => this.link.fail(transportErrors.BAD_FRAME({ reason: 'no handshake' })), { background: true });
     const peer = `${socket.remoteAddress}:${socket.remotePort}`;
     this.link = new Link(
-      socket,
+      (reads) => adopt(socket, reads),
       { url: peer, maxFrameBytes: settings.maxFrameBytes, heartbeatMs: settings.heartbeatMs, missedBeats: settings.missedBeats, clock },
       {
         frame: (op, reader) => {
@@ -122,7 +120,7 @@ class HubConnection {
         return reader.end();
       }
       case OP.BROADCAST:
-        return this.#context.broker.broadcast(reader.name(), readEnvelope(reader));
+        return this.#context.broker.broadcast(reader.name(), this.link.envelope(reader));
       case OP.DELETE:
         return this.#delete(reader, session);
       case OP.CONSUME:
@@ -148,7 +146,7 @@ class HubConnection {
   #send(reader: BinaryReader, session: Session): void {
     const seq = reader.varint();
     const queue = reader.name();
-    const envelope = unpinned(readEnvelope(reader));
+    const envelope = this.link.envelope(reader);
     if (!session.isNew(seq)) {
       // Sent again: it is in its queue already, or waits for room there and is confirmed when it has it.
       if (session.refused.has(seq)) this.#reject(seq, session.refused.get(seq));
@@ -305,13 +303,6 @@ class HubConnection {
     if (this.#session !== undefined) this.#context.sessions.release(this.#session, this);
     this.#onClosed(this);
   }
-}
-
-/** A small frame that waits in a queue shall not keep alive the whole chunk it came in. */
-function unpinned(envelope: Envelope): Envelope {
-  const { id, type, sender, replyTo, body } = envelope;
-  if (body.length >= COPY_BODY_BYTES || 2 * body.length >= body.buffer.byteLength) return envelope;
-  return { id, type, sender, replyTo, body: body.slice() };
 }
 
 function codeOf(error: unknown): string {

@@ -1,9 +1,10 @@
-import type { Socket } from 'node:net';
+import type { OnReadOpts, Socket } from 'node:net';
 import type { Clock, Timer } from '../../core/clock.ts';
 import { SparkProxyError, errorFromWire } from '../../core/errors.ts';
-import { BinaryReader, BinaryWriter, writeEnvelopeHeader } from '../../protocol/codec.ts';
+import { BinaryReader, BinaryWriter, readEnvelope, writeEnvelopeHeader } from '../../protocol/codec.ts';
 import type { Envelope } from '../../protocol/envelope.ts';
 import { transportErrors } from '../errors.ts';
+import { slabReads } from '../slab-reads.ts';
 import { FRAME_OVERHEAD, FrameParser, OP } from './wire.ts';
 
 export interface LinkOptions {
@@ -16,7 +17,7 @@ export interface LinkOptions {
 }
 
 export interface LinkHandlers {
-  /** One frame; what it throws ends the connection, and is told to the peer. */
+  /** One frame, to be read before this returns; what it throws ends the connection, and is told to the peer. */
   frame(op: number, reader: BinaryReader): void;
   /** Last chance to add to what goes out now (acknowledgements saved up). */
   beforeFlush(): void;
@@ -37,6 +38,8 @@ const SILENCE_MS = 0.02;
 const LATE_TURNS = 3;
 /** Larger bodies are handed to the socket as they are, smaller ones are copied behind their header. */
 const COPY_BODY_BYTES = 16_384;
+/** Bodies of received frames are kept where they are from this size on, smaller ones are copied. */
+const KEEP_BODY_BYTES = 8192;
 /** Deliveries pause while more than this waits for the socket. */
 const SOFT_BACKLOG_BYTES = 1_048_576;
 /** Beyond this (and one largest frame) the peer is not reading: the connection ends. */
@@ -45,6 +48,9 @@ const HARD_BACKLOG_BYTES = 16_777_216;
 const LINGER_MS = 1000;
 /** Characters of an error that are told to the peer; it must fit a frame of the handshake. */
 const TOLD_CHARACTERS = 1000;
+
+/** Copies of small bodies: whoever keeps one for long keeps so much alive. */
+const bodies = new BinaryWriter(16_384);
 
 /** Its `then` is the cheapest way to a microtask. */
 const SOON = Promise.resolve();
@@ -74,10 +80,15 @@ export class Link {
   #lateScheduled = false;
   #wroteSinceBeat = false;
   #silentBeats = 0;
+  /** Parts of the chunk at work are needed longer. */
+  #kept = false;
   #ending = false;
   #closed = false;
 
-  constructor(socket: Socket, options: LinkOptions, handlers: LinkHandlers) {
+  /** @param open makes the socket, which may read as it is told */
+  constructor(open: (reads: OnReadOpts) => Socket, options: LinkOptions, handlers: LinkHandlers) {
+    const received = (chunk: Buffer): boolean => this.#receive(chunk);
+    const socket = open(slabReads(received));
     this.#socket = socket;
     this.#options = options;
     this.#handlers = handlers;
@@ -88,20 +99,39 @@ export class Link {
     });
     socket.setNoDelay(true);
     socket.unref();
-    socket.on('data', (chunk: Buffer) => {
-      this.#silentBeats = 0;
-      try {
-        this.#parser.push(chunk);
-      } catch (error) {
-        this.fail(error as Error);
-      }
-    });
+    // Of those that do not.
+    socket.on('data', received);
     socket.on('drain', () => handlers.drained());
     socket.on('end', () => this.#close(this.#lost('the peer ended it')));
     socket.on('error', (error) => this.#close(this.#lost(error.message, error)));
     socket.on('close', () => this.#close(this.#lost('it was closed')));
     this.#beat = options.clock.every(options.heartbeatMs, () => this.#onBeat());
   }
+
+  #receive(chunk: Buffer): boolean {
+    this.#silentBeats = 0;
+    this.#kept = false;
+    try {
+      this.#parser.push(chunk);
+    } catch (error) {
+      this.fail(error as Error);
+    }
+    return this.#kept;
+  }
+
+  /** The rest of a frame. Nothing else of a frame may be kept when its handler returns, unless it is copied. */
+  envelope(reader: BinaryReader): Envelope {
+    return readEnvelope(reader, this.#own);
+  }
+
+  readonly #own = (body: Uint8Array): Uint8Array => {
+    if (body.length >= KEEP_BODY_BYTES) {
+      this.#kept = true;
+      return body;
+    }
+    bodies.raw(body);
+    return bodies.finish();
+  };
 
   /** The handshake is over: frames may have full size. */
   established(): void {

@@ -1,5 +1,6 @@
+import type { Clock, Timer } from '../../core/clock.ts';
 import { createLogger } from '../../core/logger.ts';
-import { readEnvelope, type BinaryReader, type BinaryWriter } from '../../protocol/codec.ts';
+import type { BinaryReader, BinaryWriter } from '../../protocol/codec.ts';
 import type { Envelope } from '../../protocol/envelope.ts';
 import type { Delivery, Subscription } from '../contract.ts';
 import type { KeepAlive } from '../keep-alive.ts';
@@ -9,6 +10,10 @@ import { OP } from './wire.ts';
 
 const logger = createLogger('tcp-client');
 
+/** Acknowledgements leave with the next frame; by themselves when they are so many, when the consumer could else be given nothing, or after so many milliseconds. */
+const ACKS_TOGETHER = 32;
+const ACK_DELAY_MS = 4;
+
 /** A consumer (`deliver`) or a topic subscription (`publish`): set up on every connection until it is cancelled. */
 interface Standing {
   readonly op: number;
@@ -16,6 +21,9 @@ interface Standing {
   readonly write: (out: BinaryWriter) => void;
   readonly deliver?: (delivery: Delivery) => void;
   readonly publish?: (envelope: Envelope) => void;
+  /** Of a consumer: frames that the hub lets it have, and those it has as the hub knows it. */
+  readonly prefetch: number;
+  outstanding: number;
 }
 
 interface Request {
@@ -54,6 +62,10 @@ class RemoteDelivery implements Delivery {
   }
 }
 
+function isFull({ outstanding, prefetch }: Standing): boolean {
+  return outstanding >= prefetch;
+}
+
 /** What a client reads: its consumers and subscriptions, the requests that set them up, and the answers to deliveries. */
 export class Standings {
   readonly #keepAlive: KeepAlive;
@@ -63,23 +75,31 @@ export class Standings {
   /** Not set up even once: somebody waits. */
   readonly #fresh = new Map<number, Request>();
   #acks: number[] = [];
+  #late: Timer | undefined;
   #nextId = 1;
   #link: Link | undefined;
+  readonly #clock: Clock;
 
-  constructor(keepAlive: KeepAlive) {
+  constructor(keepAlive: KeepAlive, clock: Clock) {
     this.#keepAlive = keepAlive;
+    this.#clock = clock;
   }
 
   /** Connected: sets everything up again. */
   open(link: Link): void {
     this.#link = link;
     this.#acks = [];
-    for (const [id, standing] of this.#all) this.#setUp(link, id, standing);
+    for (const [id, standing] of this.#all) {
+      standing.outstanding = 0;
+      this.#setUp(link, id, standing);
+    }
   }
 
   /** Disconnected: what was to be cancelled is gone with the connection; what stands waits for the next. */
   shut(): void {
     this.#link = undefined;
+    this.#late?.cancel();
+    this.#late = undefined;
     const requests = [...this.#requests.values()];
     this.#requests.clear();
     for (const request of requests) request.done();
@@ -99,6 +119,8 @@ export class Standings {
         out.varint(prefetch);
       },
       deliver: guarded(`queue ${queue}`, handler),
+      prefetch,
+      outstanding: 0,
     });
   }
 
@@ -108,18 +130,32 @@ export class Standings {
       cancelOp: OP.UNSUBSCRIBE,
       write: (out) => out.string(topic),
       publish: guarded(`topic ${topic}`, handler),
+      prefetch: 0,
+      outstanding: 0,
     });
   }
 
-  /** Saved up, and written with the next flush. */
+  /** Saved up, and written with what leaves next. */
   ack(link: Link, consumer: number, tag: number): void {
     if (link !== this.#link) return;
     this.#acks.push(consumer, tag);
-    link.scheduleFlush();
+    const owed = this.#acks.length / 2;
+    const standing = this.#all.get(consumer);
+    // A consumer that was cancelled has others wait for what it had.
+    if (standing === undefined || owed >= ACKS_TOGETHER || owed * 2 >= standing.prefetch || isFull(standing)) link.scheduleFlush();
+    else this.#late ??= this.#clock.after(ACK_DELAY_MS, this.#flushLate, { background: true });
   }
+
+  /** Not cancelled when they left with a frame: it would be set again for the next of them. */
+  readonly #flushLate = (): void => {
+    this.#late = undefined;
+    if (this.#acks.length > 0) this.#link?.scheduleFlush();
+  };
 
   nack(link: Link, consumer: number, tag: number, requeue: boolean): void {
     if (link !== this.#link) return;
+    const standing = this.#all.get(consumer);
+    if (standing !== undefined) standing.outstanding--;
     const out = link.start(OP.NACK);
     out.varint(consumer);
     out.varint(tag);
@@ -134,7 +170,13 @@ export class Standings {
     this.#acks = [];
     const out = link.start(OP.ACK);
     out.varint(acks.length / 2);
-    for (const number of acks) out.varint(number);
+    for (let i = 0; i < acks.length; i += 2) {
+      const consumer = acks[i] as number;
+      out.varint(consumer);
+      out.varint(acks[i + 1] as number);
+      const standing = this.#all.get(consumer);
+      if (standing !== undefined) standing.outstanding--;
+    }
     link.finish();
   }
 
@@ -142,16 +184,18 @@ export class Standings {
     const consumer = reader.varint();
     const tag = reader.varint();
     const redelivered = reader.u8() !== 0;
-    const delivery = new RemoteDelivery(readEnvelope(reader), redelivered, this, link, consumer, tag);
-    const handle = this.#all.get(consumer)?.deliver;
+    const delivery = new RemoteDelivery(link.envelope(reader), redelivered, this, link, consumer, tag);
+    const standing = this.#all.get(consumer);
     // Cancelled while this was on its way: somebody else shall have it.
-    if (handle === undefined) delivery.nack();
-    else handle(delivery);
+    if (standing?.deliver === undefined) return delivery.nack();
+    standing.outstanding++;
+    if (this.#acks.length > 0 && isFull(standing)) link.scheduleFlush();
+    standing.deliver(delivery);
   }
 
-  onPublish(reader: BinaryReader): void {
+  onPublish(link: Link, reader: BinaryReader): void {
     const subscription = this.#all.get(reader.varint());
-    subscription?.publish?.(readEnvelope(reader));
+    subscription?.publish?.(link.envelope(reader));
   }
 
   onReply(reader: BinaryReader): void {
