@@ -1,3 +1,4 @@
+import { Script } from 'node:vm';
 import { rowOf, takesParameters, type AnyFunction } from './advice.ts';
 import { isConstructible } from './chain-helpers.ts';
 import type { ChainRequest } from './chain-request.ts';
@@ -13,42 +14,45 @@ interface Shape {
 }
 const ANY: Shape = { count: undefined, self: 'self' };
 
-let sequence = 0;
-
-/** Source of a chain, and which of the names that it may use it does use. */
+/** A chain, ready to be made for any number of sites, and which of the names that it may use it does use. */
 export interface ChainText {
-  readonly text: string;
+  /** Gives a function of these names that gives the chain. */
+  readonly script: Script;
   readonly names: readonly string[];
 }
 
 /** Programs weave the same few shapes of advice at many sites. */
 const texts = new Map<string, ChainText>();
 const MAX_TEXTS = 500;
+let sequence = 0;
 
 /**
- * The source of one site, for `new Function`. Every site has functions of its own, so type feedback of one call site never mixes with
- * another's, and V8 can inline advice and original into the caller.
+ * The code of a chain. It is compiled once for all sites of its shape, and each run of the script gives functions with feedback of their own: type
+ * feedback of one call site never mixes with another's, and V8 can inline advice and original into the caller.
  */
 export function chainSource(request: ChainRequest, what: 'shell' | 'other', names: readonly string[]): ChainText {
-  const shape = `${what},${shapeOf(request)}`;
+  const shape = shapeOf(request, what);
   let known = texts.get(shape);
   if (known === undefined) {
     const text = new Source(request)[what]();
     const words = new Set(text.match(/[\w$]+/g));
     const ofAdvice = request.advice.flatMap((_, i) => [`A${i}`, `I${i}`]);
-    known = { text, names: [...names, ...ofAdvice].filter((name) => words.has(name)) };
+    // Parameters, unlike constants of the body, need no check that they are initialised, which keeps what V8 inlines small.
+    const used = [...names, ...ofAdvice].filter((name) => words.has(name));
+    const filename = `spark-proxy:weave/${[request.signature.kind, ...request.advice.map(({ kind }) => kind)].join('-')}/${++sequence}`;
+    known = { script: new Script(`(function(${used.join()}){${text}\n})`, { filename }), names: used };
     if (texts.size >= MAX_TEXTS) texts.clear();
     texts.set(shape, known);
   }
-  const url = `spark-proxy:weave/${request.signature.toString().replace(/[^\w$.#-]/g, '-')}/${++sequence}`;
-  return { ...known, text: `${known.text}\n//# sourceURL=${url}` };
+  return known;
 }
 
 /** All that the text of a chain depends on. */
-function shapeOf({ signature: { kind }, callee: { original, inherited, invoked, newTarget }, advice }: ChainRequest): string {
-  const target = typeof newTarget === 'function' ? 'function' : newTarget;
-  const each = advice.map(({ kind: when, run, aspect }) => `${when}${takesParameters(run) ? ' jp' : ''}${aspect === undefined ? '' : ' this'}`);
-  return [kind, arityOf(original), isConstructible(original), inherited !== undefined, invoked === true, target, ...each].join();
+function shapeOf({ signature: { kind }, callee: { original, inherited, invoked, newTarget }, advice }: ChainRequest, what: string): string {
+  let shape = `${what},${kind},${arityOf(original)},${isConstructible(original)},${inherited !== undefined},${invoked === true}`;
+  shape += typeof newTarget === 'function' ? ',function' : `,${newTarget}`;
+  for (const { kind: when, run, aspect } of advice) shape += `,${when}${takesParameters(run) ? ' jp' : ''}${aspect === undefined ? '' : ' this'}`;
+  return shape;
 }
 
 /** A class may have a static member of that name. */

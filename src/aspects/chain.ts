@@ -53,7 +53,7 @@ const TO_STRING: PropertyDescriptor = {
 /** What the text of a chain may name; a join point class is `JP` and its number of arguments. */
 const NAMES: readonly string[] = [
   ...Object.keys(HELPERS),
-  ...['ST', 'SIG', 'O', 'P', 'K', 'NT', 'MORE'],
+  ...['ST', 'SIG', 'O', 'P', 'K', 'NT', 'MORE', 'Promise'],
   ...Array.from({ length: MAX_COUNT + 1 }, (_, count) => `JP${count}`),
 ];
 
@@ -72,6 +72,9 @@ function valueOf(name: string, request: ChainRequest, state: ShellState): unknow
       return callee.inherited?.key ?? signature.name;
     case 'NT':
       return callee.newTarget;
+    case 'Promise':
+      // Ours, where a script runs in another realm.
+      return Promise;
     case 'MORE':
       return () => generate(request, 'other', state);
     default:
@@ -83,9 +86,7 @@ function valueOf(name: string, request: ChainRequest, state: ShellState): unknow
 }
 
 function generate(request: ChainRequest, what: 'shell' | 'other', state: ShellState): AnyFunction {
-  // Parameters, unlike constants of the body, need no check that they are initialised, which keeps what V8 inlines small.
-  const { text, names } = chainSource(request, what, NAMES);
-  // oxlint-disable-next-line no-new-func
-  const factory = new Function(...names, text) as AnyFunction;
+  const { script, names } = chainSource(request, what, NAMES);
+  const factory = script.runInThisContext() as AnyFunction;
   return factory(...names.map((name) => valueOf(name, request, state))) as AnyFunction;
 }
