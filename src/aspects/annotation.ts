@@ -70,21 +70,26 @@ export function annotation<Args extends readonly unknown[] = readonly []>(name: 
 
 export const annotationName = (made: object): string => NAMES.get(made) ?? '';
 
+const NONE: readonly string[] = [];
+
 interface WithMetadata {
   readonly getMetadataKeys?: (target: object, key?: string | symbol) => unknown[];
 }
 
 /** Names on a function and on a member of `owner`; keys of reflect-metadata too, where the program has it (never put there by us). */
 export function annotationsOf(fn: object | undefined, owner: object | undefined, key: string | symbol | undefined): readonly string[] {
-  const names = new Set<string>();
-  for (let at: object | null = fn ?? null; at !== null && at !== Function.prototype; at = Object.getPrototypeOf(at) as object | null)
-    for (const name of Object.keys(BY_FUNCTION.get(at) ?? {})) names.add(name);
-  if (owner !== undefined && key !== undefined) for (const name of Object.keys(BY_MEMBER.get(owner)?.get(key) ?? {})) names.add(name);
+  // Most have none.
+  let names: Set<string> | undefined;
+  const addAll = (marks: Marks | undefined): void => {
+    if (marks !== undefined) for (const name of Object.keys(marks)) (names ??= new Set()).add(name);
+  };
+  for (let at: object | null = fn ?? null; at !== null && at !== Function.prototype; at = Object.getPrototypeOf(at) as object | null) addAll(BY_FUNCTION.get(at));
+  if (owner !== undefined && key !== undefined) addAll(BY_MEMBER.get(owner)?.get(key));
   const { getMetadataKeys } = Reflect as WithMetadata;
   if (typeof getMetadataKeys === 'function') {
     const keys =
       key === undefined ? (fn === undefined ? [] : getMetadataKeys.call(Reflect, fn)) : owner === undefined ? [] : getMetadataKeys.call(Reflect, owner, key);
-    for (const one of keys) if (typeof one === 'string') names.add(one);
+    for (const one of keys) if (typeof one === 'string') (names ??= new Set()).add(one);
   }
-  return [...names];
+  return names === undefined ? NONE : [...names];
 }

@@ -29,15 +29,17 @@ export function compileChain(request: ChainRequest): CompiledChain {
 
 /** Gives the shell the looks of the original. As its prototype, the original also answers for its own properties and metadata. */
 function dress(shell: AnyFunction, { signature, callee: { original } }: ChainRequest): AnyFunction {
-  Object.defineProperty(shell, 'name', { value: original.name, configurable: true });
-  Object.defineProperty(shell, 'length', { value: original.length, configurable: true });
+  // What was generated mostly has both.
+  if (shell.name !== original.name) Object.defineProperty(shell, 'name', { value: original.name, configurable: true });
+  if (shell.length !== original.length) Object.defineProperty(shell, 'length', { value: original.length, configurable: true });
   if (Object.hasOwn(shell, 'prototype')) {
     const writable = signature.kind !== 'construct' && Object.getOwnPropertyDescriptor(original, 'prototype')?.writable === true;
     Object.defineProperty(shell, 'prototype', { value: original.prototype, writable });
   }
-  Object.setPrototypeOf(shell, original);
   // Programs read the text of functions (names of parameters, say); what was generated is not theirs.
   if (signature.kind !== 'construct') Object.defineProperty(shell, 'toString', TO_STRING);
+  // Last: functions that differ in their prototype share no layout.
+  Object.setPrototypeOf(shell, original);
   return shell;
 }
 

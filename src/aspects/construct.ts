@@ -66,14 +66,8 @@ export function prepareWith(original: AnyConstructor, entries: readonly Entry[],
   const name = options.name ?? nameOf(original);
   const getMetadata = (Reflect as { getMetadata?: (key: string, target: object) => unknown }).getMetadata;
   const types = typeof getMetadata === 'function' ? getMetadata.call(Reflect, 'design:paramtypes', original) : undefined;
-  const signature = new Signature({
-    kind: 'construct',
-    name,
-    declaringType: name,
-    isStatic: false,
-    module: options.module,
-    parameterTypes: Array.isArray(types) ? (types as unknown[]) : undefined,
-  });
+  const fields = { kind: 'construct', name, declaringType: name, isStatic: false, module: options.module } as const;
+  const signature = new Signature(fields, Array.isArray(types) ? (types as unknown[]) : undefined);
   const callee = {
     original: original as never,
     inherited: undefined,

@@ -16,14 +16,15 @@ export class Signature {
   readonly parameterTypes: readonly unknown[] | undefined;
 
   constructor(
-    fields: Pick<Signature, 'kind' | 'name' | 'declaringType' | 'isStatic'> & { module?: string | undefined; parameterTypes?: readonly unknown[] | undefined },
+    fields: Pick<Signature, 'kind' | 'name' | 'declaringType' | 'isStatic'> & { readonly module?: string | undefined },
+    parameterTypes?: readonly unknown[],
   ) {
     this.kind = fields.kind;
     this.name = fields.name;
     this.declaringType = fields.declaringType;
     this.isStatic = fields.isStatic;
     this.module = fields.module;
-    this.parameterTypes = fields.parameterTypes;
+    this.parameterTypes = parameterTypes;
   }
 
   /** `Orders.submit`, `static Orders.create`, `get Orders.size`, `new Orders`. */

@@ -16,7 +16,17 @@ export interface SiteHost {
 
 /** The sites of a module that has begun to run, by number: each is what its text calls. */
 export function openSites(url: string, sites: readonly SiteText[], host: SiteHost): readonly unknown[] {
-  return sites.map((text) => new LoadTimeSite(url, text, host).handler());
+  const handlers: unknown[] = [];
+  for (const text of sites) handlers.push(text[0] === 'class' || text[0] === 'object' ? maker(url, text, host) : new LoadTimeSite(url, text, host).handler());
+  return handlers;
+}
+
+/** Told of each class (or object) that is made; most sites are such. */
+function maker(url: string, [, , name, , names]: SiteText, host: SiteHost): (target: object) => object {
+  return (target) => {
+    host.made(target, name, url, typeof names === 'string' ? names.split(' ') : undefined);
+    return target;
+  };
 }
 
 class LoadTimeSite {
@@ -31,14 +41,8 @@ class LoadTimeSite {
   }
 
   handler(): unknown {
-    const [what, name, declaringType, flags = '', more] = this.#text;
+    const [what, name, , flags = ''] = this.#text;
     switch (what) {
-      case 'class':
-      case 'object':
-        return (target: object): object => {
-          this.#host.made(target, declaringType, this.#url, typeof more === 'string' ? more.split(' ') : undefined);
-          return target;
-        };
       case 'function':
         return (original: AnyFunction): AnyFunction => this.#function(original, flags.includes('d') ? name : undefined);
       case 'private':

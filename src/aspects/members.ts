@@ -1,6 +1,7 @@
 import type { AnyFunction } from './advice.ts';
 import { annotationsOf } from './annotation.ts';
 import { errors } from './errors.ts';
+import type { JoinPointKind } from './join-point.ts';
 import type { PartialShadow, Shadow } from './pointcut.ts';
 import { originalOf, type Member } from './site.ts';
 
@@ -10,7 +11,13 @@ export interface Target {
   /** The class itself, when one was given. */
   readonly classFunction: AnyFunction | undefined;
   /** Where members are looked for; `deep`: along the class chain too, not only what the part itself declares. */
-  readonly parts: readonly { readonly owner: object; readonly isStatic: boolean; readonly deep: boolean }[];
+  readonly parts: readonly Part[];
+}
+
+interface Part {
+  readonly owner: object;
+  readonly isStatic: boolean;
+  readonly deep: boolean;
 }
 
 const isObject = (value: unknown): value is object => (typeof value === 'object' && value !== null) || typeof value === 'function';
@@ -69,15 +76,6 @@ function membersOf(owner: object, mayMatch: (name: string | symbol) => boolean):
   return found;
 }
 
-function ownMembers(owner: object, names: readonly string[]): Map<string, Found> {
-  const found = new Map<string, Found>();
-  for (const name of names) {
-    const descriptor = isBuiltIn(owner, name) ? undefined : Object.getOwnPropertyDescriptor(owner, name);
-    if (descriptor !== undefined) found.set(name, { descriptor, own: true });
-  }
-  return found;
-}
-
 /** Classes kept in properties are not methods. Read once, when weaving; only a class has a `prototype` that cannot be assigned, and needs its text read. */
 function isMethod(value: unknown): value is AnyFunction {
   if (typeof value !== 'function') return false;
@@ -95,26 +93,62 @@ export interface Candidate {
   readonly onlyByName: boolean;
 }
 
-const KINDS = { execution: 'value', get: 'get', set: 'set' } as const;
-
-/** Every join point that could be woven in a target and may be asked for, constructions excepted. */
+/** Every join point that could be woven in a target and may be asked for, constructions excepted; `names`: those of all that may be asked for. */
 export function candidates(target: Target, module: string | undefined, mayMatch: MayMatch = () => true, names?: readonly string[]): readonly Candidate[] {
-  let ofClass: readonly string[] | undefined;
-  return target.parts.flatMap(({ owner, isStatic, deep }) => {
-    const out: Candidate[] = [];
-    const members =
-      names === undefined ? membersOf(owner, (name) => mayMatch({ name, declaringType: target.name, isStatic, module })) : ownMembers(owner, names);
-    for (const [key, { descriptor, own }] of members) {
-      for (const kind of ['execution', 'get', 'set'] as const) {
-        const original = descriptor[KINDS[kind]] as AnyFunction | undefined;
-        if (original === undefined) continue;
-        const known = { kind, name: key, declaringType: target.name, isStatic, module };
-        if (!mayMatch(known) || (kind === 'execution' && !isMethod(original))) continue;
-        ofClass ??= annotationsOf(target.classFunction, undefined, undefined);
-        const shadow: Shadow = { ...known, annotations: [...new Set([...annotationsOf(original, owner, key), ...ofClass])] };
-        out.push({ shadow, member: { owner, key, kind, original, own }, onlyByName: !own && !deep });
-      }
-    }
-    return out;
-  });
+  const finder = new Finder(target, module, names === undefined ? mayMatch : undefined);
+  // Asked of each class that is woven when it is loaded: no closures.
+  for (const part of target.parts) {
+    if (names === undefined) finder.all(part);
+    else for (const name of names) finder.own(part, name);
+  }
+  return finder.found;
+}
+
+class Finder {
+  readonly found: Candidate[] = [];
+  readonly #target: Target;
+  readonly #module: string | undefined;
+  /** Undefined: everything may. */
+  readonly #mayMatch: MayMatch | undefined;
+  /** Annotations of the class. */
+  #ofClass: readonly string[] | undefined;
+
+  constructor(target: Target, module: string | undefined, mayMatch: MayMatch | undefined) {
+    this.#target = target;
+    this.#module = module;
+    this.#mayMatch = mayMatch;
+  }
+
+  own(part: Part, name: string): void {
+    const { owner } = part;
+    const descriptor = isBuiltIn(owner, name) ? undefined : Object.getOwnPropertyDescriptor(owner, name);
+    if (descriptor !== undefined) this.#member(part, name, descriptor, true);
+  }
+
+  all(part: Part): void {
+    const { owner, isStatic } = part;
+    const { name: declaringType } = this.#target;
+    const mayMatch = (name: string | symbol): boolean => this.#mayMatch?.({ name, declaringType, isStatic, module: this.#module }) ?? true;
+    for (const [key, { descriptor, own }] of membersOf(owner, mayMatch)) this.#member(part, key, descriptor, own);
+  }
+
+  #member(part: Part, key: string | symbol, descriptor: PropertyDescriptor, own: boolean): void {
+    const { value, get, set } = descriptor as { readonly value?: unknown; readonly get?: AnyFunction; readonly set?: AnyFunction };
+    if (value !== undefined && this.#asksFor('execution', key, part) && isMethod(value)) this.#add('execution', value, part, key, descriptor, own);
+    if (get !== undefined && this.#asksFor('get', key, part)) this.#add('get', get, part, key, descriptor, own);
+    if (set !== undefined && this.#asksFor('set', key, part)) this.#add('set', set, part, key, descriptor, own);
+  }
+
+  #asksFor(kind: JoinPointKind, name: string | symbol, { isStatic }: Part): boolean {
+    return this.#mayMatch === undefined || this.#mayMatch({ kind, name, declaringType: this.#target.name, isStatic, module: this.#module });
+  }
+
+  #add(kind: Member['kind'], original: AnyFunction, part: Part, key: string | symbol, descriptor: PropertyDescriptor, own: boolean): void {
+    const { owner, isStatic, deep } = part;
+    this.#ofClass ??= annotationsOf(this.#target.classFunction, undefined, undefined);
+    const ofMember = annotationsOf(original, owner, key);
+    const annotations = ofMember.length === 0 ? this.#ofClass : [...new Set([...ofMember, ...this.#ofClass])];
+    const shadow: Shadow = { kind, name: key, declaringType: this.#target.name, isStatic, module: this.#module, annotations };
+    this.found.push({ shadow, member: { owner, key, kind, original, own, descriptor }, onlyByName: !own && !deep });
+  }
 }

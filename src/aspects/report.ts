@@ -60,8 +60,5 @@ export class Report {
 const describe = ({ kind = 'execution', name = '*', declaringType = '', isStatic = false }: PartialShadow): string =>
   new Signature({ kind, name, declaringType, isStatic }).toString();
 
-function lineOf(source: string, offset: number): number {
-  let line = 1;
-  for (let at = source.indexOf('\n'); at >= 0 && at < offset; at = source.indexOf('\n', at + 1)) line++;
-  return line;
-}
+/** By what is native: asked of each join point of a module that is loaded. */
+const lineOf = (source: string, offset: number): number => source.slice(0, offset).split('\n').length;

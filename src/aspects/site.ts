@@ -2,7 +2,8 @@ import { compileChain } from './chain.ts';
 import type { Callee, ShellState } from './chain-request.ts';
 import type { Advice, AnyFunction } from './advice.ts';
 import { errors } from './errors.ts';
-import type { JoinPoint, Signature, JoinPointKind } from './join-point.ts';
+import { Signature, type JoinPoint, type JoinPointKind } from './join-point.ts';
+import type { Shadow } from './pointcut.ts';
 
 /** One piece of advice at one site. */
 export interface Entry {
@@ -42,7 +43,7 @@ export class Site {
   #entries: readonly Entry[] = [];
   #compiled: readonly Entry[] = [];
   /** Switched off here, though not elsewhere. */
-  readonly #muted = new Set<Entry>();
+  #muted: Set<Entry> | undefined;
   #shell: AnyFunction;
   #state: ShellState;
   /** The first shell of a construction is what people hold as the class. */
@@ -88,15 +89,15 @@ export class Site {
   /** Switches entries at this site only. */
   mute(entries: readonly Entry[], muted: boolean): void {
     for (const entry of entries) {
-      if (muted) this.#muted.add(entry);
-      else this.#muted.delete(entry);
+      if (muted) (this.#muted ??= new Set()).add(entry);
+      else this.#muted?.delete(entry);
     }
     this.refresh();
   }
 
   /** Whether it runs here now. */
   runs(entry: Entry): boolean {
-    return entry.enabled && !shared.off && !this.#muted.has(entry);
+    return entry.enabled && !shared.off && this.#muted?.has(entry) !== true;
   }
 
   remove(entries: readonly Entry[]): void {
@@ -142,8 +143,8 @@ export class Site {
     const current = Object.getOwnPropertyDescriptor(place.owner, place.key);
     if (current?.[slot] === this.#shell) return;
     if (current !== undefined && current[slot] !== this.callee.original && SHELLS.get(current[slot] as object) !== this) return;
-    const descriptor = current ?? inheritedDescriptor(place.owner, place.key);
-    // A property that has been frozen since keeps its old shell, which forwards.
+    // What is there keeps its attributes, and the other half of an accessor. A property that has been frozen since keeps its old shell, which forwards.
+    const descriptor = current === undefined ? inheritedDescriptor(place.owner, place.key) : undefined;
     Reflect.defineProperty(place.owner, place.key, { ...descriptor, [slot]: this.#shell });
     settle(place.owner);
   }
@@ -170,13 +171,22 @@ function settle(owner: object): void {
   const constructor: unknown = Object.getOwnPropertyDescriptor(owner, 'constructor')?.value;
   if (typeof constructor !== 'function' || (constructor as { prototype?: unknown }).prototype !== owner || !Object.isExtensible(owner)) return;
   // Taking back what was added last would only undo its addition.
-  const [first, last] = [Symbol('first'), Symbol('last')];
-  for (const key of [first, last]) Reflect.defineProperty(owner, key, { value: undefined, configurable: true });
-  for (const key of [first, last]) Reflect.deleteProperty(owner, key);
+  Reflect.defineProperty(owner, FIRST, PASSING);
+  Reflect.defineProperty(owner, LAST, PASSING);
+  Reflect.deleteProperty(owner, FIRST);
+  Reflect.deleteProperty(owner, LAST);
 }
 
+const FIRST = Symbol('first');
+const LAST = Symbol('last');
+const PASSING: PropertyDescriptor = { value: undefined, configurable: true };
+
 const SHELLS = new WeakMap<object, Site>();
-const PLACED = new WeakMap<object, Map<string | symbol, Map<JoinPointKind, Site>>>();
+const PLACED = {
+  execution: new WeakMap<object, Map<string | symbol, Site>>(),
+  get: new WeakMap<object, Map<string | symbol, Site>>(),
+  set: new WeakMap<object, Map<string | symbol, Site>>(),
+};
 /** Kept on globalThis, so that two copies of this package (one in a bundle, one preloaded) know of each other's. */
 const shared = ((globalThis as Record<symbol, unknown>)[Symbol.for('spark-proxy.sites')] ??= { refs: new Set(), off: false }) as {
   refs: Set<WeakRef<Site>>;
@@ -189,7 +199,8 @@ let pruned = 0;
 const same = (a: readonly Entry[], b: readonly Entry[]): boolean => a.length === b.length && a.every((entry, i) => entry === b[i]);
 
 /** AspectJ precedence: lower `order` is further outside; of equals, what was woven first. */
-const sorted = (entries: readonly Entry[]): readonly Entry[] => entries.toSorted((a, b) => a.advice.order - b.advice.order || a.sequence - b.sequence);
+const sorted = (entries: readonly Entry[]): readonly Entry[] => 
+  entries.length < 2 ? entries : entries.toSorted((a, b) => a.advice.order - b.advice.order || a.sequence - b.sequence);
 
 /** The site whose shell this function (or class) is. */
 export function siteOf(shell: unknown): Site | undefined {
@@ -248,37 +259,43 @@ export interface Member {
   readonly kind: 'execution' | 'get' | 'set';
   readonly original: AnyFunction;
   readonly own: boolean;
+  readonly descriptor: PropertyDescriptor;
 }
 
 /** @throws SP_ASPECTS_NOT_CONFIGURABLE when weaving the member is bound to fail. */
-export function assertReplaceable({ owner, key, kind, own }: Member, signature: () => Signature): void {
-  const descriptor = own ? Object.getOwnPropertyDescriptor(owner, key) : undefined;
-  const replaceable = own ? descriptor?.configurable === true || (kind === 'execution' && descriptor?.writable === true) : Object.isExtensible(owner);
-  if (!replaceable) throw errors.NOT_CONFIGURABLE({ joinPoint: signature().toString() });
+export function assertReplaceable({ owner, kind, own, descriptor }: Member, shadow: Shadow): void {
+  const replaceable = own ? descriptor.configurable === true || (kind === 'execution' && descriptor.writable === true) : Object.isExtensible(owner);
+  if (!replaceable) throw errors.NOT_CONFIGURABLE({ joinPoint: new Signature(shadow).toString() });
 }
 
 /** Adds advice at a member: to the site already there, else to a new one. */
-export function weaveMember(member: Member, signature: () => Signature, entries: readonly Entry[]): Site {
+export function weaveMember(member: Member, shadow: Shadow, entries: readonly Entry[]): Site {
   const { owner, key, kind, original, own } = member;
-  const byKey = PLACED.get(owner) ?? new Map<string | symbol, Map<JoinPointKind, Site>>();
-  PLACED.set(owner, byKey);
-  const byKind = byKey.get(key) ?? new Map<JoinPointKind, Site>();
-  byKey.set(key, byKind);
+  const placed = PLACED[kind];
+  let byKey = placed.get(owner);
+  if (byKey === undefined) placed.set(owner, (byKey = new Map()));
   const current = siteOf(original);
-  const known = byKind.get(kind);
+  const known = byKey.get(key);
   // A decorated member is met for the first time where it lives: its site settles there.
   if (current?.signature.kind === kind && current.place === undefined && own) {
     current.place = { owner, key, own };
-    current.signature = signature();
+    current.signature = new Signature(shadow, parameterTypes(owner, key));
     ORIGINALS.set(current.signature, current.callee.original);
-    byKind.set(kind, current);
+    byKey.set(key, current);
   } else if (known === undefined || (current !== known && known.callee.original !== original)) {
     const callee: Callee = { original, inherited: own ? undefined : { from: Object.getPrototypeOf(owner) as object, key } };
-    const site = new Site(signature(), callee, { owner, key, own }, entries);
-    byKind.set(kind, site);
+    const site = new Site(new Signature(shadow, parameterTypes(owner, key)), callee, { owner, key, own }, entries);
+    byKey.set(key, site);
     return site;
   }
-  const site = byKind.get(kind)!;
+  const site = byKey.get(key)!;
   site.add(entries);
   return site;
+}
+
+/** `design:paramtypes` of the member, where the program has reflect-metadata; it is read, never put there. */
+function parameterTypes(owner: object, key: string | symbol): readonly unknown[] | undefined {
+  const { getMetadata } = Reflect as { getMetadata?: (key: string, target: object, property: string | symbol) => unknown };
+  const types = typeof getMetadata === 'function' ? getMetadata.call(Reflect, 'design:paramtypes', owner, key) : undefined;
+  return Array.isArray(types) ? (types as unknown[]) : undefined;
 }

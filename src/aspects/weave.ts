@@ -1,7 +1,7 @@
 import { inAspectOrder, toAdvice, type Advice, type AdviceLike, type AnyFunction } from './advice.ts';
 import { errors } from './errors.ts';
 import { Signature } from './join-point.ts';
-import { candidates, describeTarget, type Target } from './members.ts';
+import { candidates, describeTarget, type Candidate, type Target } from './members.ts';
 import { adviceOf } from './metadata.ts';
 import { annotationsOf } from './annotation.ts';
 import { atSite, flowBindings } from './residue.ts';
@@ -137,13 +137,6 @@ export function nextEntry(advice: Advice, pointcut: string): Entry {
   return { advice, pointcut, sequence: sequence++, enabled: true };
 }
 
-/** `design:paramtypes` of the member, where the program has reflect-metadata; it is read, never put there. */
-function parameterTypes(owner: object, key: string | symbol): readonly unknown[] | undefined {
-  const { getMetadata } = Reflect as { getMetadata?: (key: string, target: object, property: string | symbol) => unknown };
-  const types = typeof getMetadata === 'function' ? getMetadata.call(Reflect, 'design:paramtypes', owner, key) : undefined;
-  return Array.isArray(types) ? (types as unknown[]) : undefined;
-}
-
 export interface WeaveContext extends WeaveOptions {
   readonly module?: string | undefined;
   /** Load time: the name in the source, where it differs from the class's own. */
@@ -156,13 +149,14 @@ export interface WeaveContext extends WeaveOptions {
   readonly names?: readonly string[] | undefined;
 }
 
+/** What is to be added at a join point. */
 interface Plan {
+  readonly candidate: Candidate;
   readonly entries: Entry[];
-  apply(entries: readonly Entry[]): Site;
 }
 
 export function weaveBindings(given: unknown, bindings: readonly Binding[], context: WeaveContext = {}): WeaveHandle {
-  return weaveEntries(given, makeEntries(bindings), context).handle;
+  return new Weaving(weaveEntries(given, makeEntries(bindings), context).pieces);
 }
 
 /** Weaves entries into a target. Nothing is woven when it throws. */
@@ -170,59 +164,56 @@ export function weaveEntries(
   given: unknown,
   entries: readonly PlacedEntry[],
   context: WeaveContext,
-): { readonly handle: WeaveHandle; readonly matched: readonly string[] } {
+): { readonly pieces: readonly Piece[]; readonly matched: readonly string[] } {
   const described = describeTarget(given);
   const target: Target = context.className === undefined ? described : { ...described, name: context.className };
-  const plans = new Map<unknown, Plan>();
   // What was missed is told by all that there is.
   const mayMatch = context.quiet === true ? (shadow: PartialShadow) => entries.some(({ pointcut }) => pointcut.evaluate(shadow) !== false) : undefined;
   const found = candidates(target, context.module, mayMatch, context.names);
-  const matched: string[] = [];
-  const missed: PlacedEntry[] = [];
-  for (const placed of entries) {
-    const { pointcut, entry } = placed;
-    let hit = false;
-    const plan = (key: unknown, shadow: Shadow, residue: Pointcut | true, apply: Plan['apply']): void => {
-      hit = true;
-      const known = plans.get(key);
-      const here = atSite(entry, residue, shadow);
-      if (known === undefined) plans.set(key, { entries: [here], apply });
-      else known.entries.push(here);
-    };
-    for (const candidate of found) {
-      const { shadow, member, onlyByName } = candidate;
-      const residue = pointcut.residue(shadow);
-      if (residue === false || (onlyByName && !namesInherited(pointcut, shadow, context))) continue;
-      const signature = (): Signature => new Signature({ ...shadow, parameterTypes: parameterTypes(member.owner, member.key) });
-      assertReplaceable(member, signature);
-      plan(candidate, shadow, residue, (added) => weaveMember(member, signature, added));
+  const plans: Plan[] = [];
+  const hit = new Set<PlacedEntry>();
+  for (const candidate of found) {
+    const { shadow, member, onlyByName } = candidate;
+    const added: Entry[] = [];
+    for (const placed of entries) {
+      const residue = placed.pointcut.residue(shadow);
+      if (residue === false || (onlyByName && !namesInherited(placed.pointcut, shadow, context))) continue;
+      hit.add(placed);
+      added.push(atSite(placed.entry, residue, shadow));
     }
-    const construction = constructShadow(target.name, context.module, target.classFunction);
-    const residue = target.classFunction !== undefined && context.membersOnly !== true && pointcut.residue(construction);
-    if (residue !== false) {
-      const site = constructSite(given);
-      if (site === undefined) throw errors.CONSTRUCT_NOT_PREPARED({ target: target.name });
-      plan(site, construction, residue, (added) => {
-        site.add(added);
-        return site;
-      });
-    }
-    if (hit) matched.push(entry.pointcut);
-    else if (!placed.implied) missed.push(placed);
+    if (added.length === 0) continue;
+    assertReplaceable(member, shadow);
+    plans.push({ candidate, entries: added });
   }
-  if (context.quiet !== true)
-    for (const miss of missed)
-      reportMiss(
-        miss,
-        target,
-        found.map(({ shadow }) => new Signature(shadow).toString()),
-        context.strict === true,
-      );
-  const pieces = [...plans.values()].flatMap(({ entries: added, apply }) => {
-    const site = apply(added);
-    return added.map((entry) => ({ site, entry }));
-  });
-  return { handle: new Weaving(pieces), matched };
+  const construction = context.membersOnly === true ? undefined : planConstruction(given, target, entries, context, hit);
+  if (context.quiet !== true) for (const placed of entries) if (!placed.implied && !hit.has(placed)) reportMiss(placed, target, found, context.strict === true);
+  const pieces: Piece[] = [];
+  for (const { candidate, entries: added } of plans) {
+    const site = weaveMember(candidate.member, candidate.shadow, added);
+    for (const entry of added) pieces.push({ site, entry });
+  }
+  if (construction !== undefined) {
+    const { site, entries: added } = construction;
+    site.add(added);
+    for (const entry of added) pieces.push({ site, entry });
+  }
+  return { pieces, matched: Array.from(hit, ({ entry }) => entry.pointcut) };
+}
+
+function planConstruction(given: unknown, target: Target, entries: readonly PlacedEntry[], { module }: WeaveContext, hit: Set<PlacedEntry>) {
+  if (target.classFunction === undefined) return undefined;
+  const shadow = constructShadow(target.name, module, target.classFunction);
+  const added: Entry[] = [];
+  for (const placed of entries) {
+    const residue = placed.pointcut.residue(shadow);
+    if (residue === false) continue;
+    hit.add(placed);
+    added.push(atSite(placed.entry, residue, shadow));
+  }
+  if (added.length === 0) return undefined;
+  const site = constructSite(given);
+  if (site === undefined) throw errors.CONSTRUCT_NOT_PREPARED({ target: target.name });
+  return { site, entries: added };
 }
 
 /**
@@ -243,7 +234,8 @@ function constructSite(target: unknown): Site | undefined {
   return undefined;
 }
 
-function reportMiss({ pointcut, entry: { advice } }: PlacedEntry, target: Target, names: readonly string[], strict: boolean): void {
+function reportMiss({ pointcut, entry: { advice } }: PlacedEntry, target: Target, found: readonly Candidate[], strict: boolean): void {
+  const names = found.map(({ shadow }) => new Signature(shadow).toString());
   const error = errors.NO_MATCH({ pointcut: pointcut.toString(), target: target.name, candidates: names.slice(0, 20).join(', ') || 'it declares none' });
   if (strict) throw error;
   if (unmatched.length < MAX_UNMATCHED) unmatched.push({ pointcut: pointcut.toString(), advice: advice.name, target: target.name });

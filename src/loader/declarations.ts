@@ -7,8 +7,12 @@ import type { Declarations } from './contract.ts';
  */
 
 /** What may hide a bracket, or must be looked at; all else is passed over by the engine's own search. */
-const BRACES = /["'`/\\#{}]|\bclass\b|<!--|-->/g;
-const PARENTHESES = /["'`/\\#(){}]|\bclass\b|<!--|-->/g;
+const TOKENS = /["'`/\\#(){}]|\bclass\b|<!--|-->/g;
+/** What stands before the next such, plain texts included: most of what is in a function is passed over at once. */
+const PLAIN_TEXT = /'[^'\\\n\r]*'|"[^"\\\n\r]*"|`(?:[^`\\$]|\$(?!\{)|\$\{[^"'`/\\#{}<>]*\})*`/.source;
+const PLAIN_WORD = /\Bc|c(?!lass\b)|<(?!!--)|-(?!->)/.source;
+const BRACES = new RegExp(`(?:[^"'\`/\\\\#{}c<-]+|${PLAIN_WORD}|${PLAIN_TEXT})*`, 'y');
+const PARENTHESES = new RegExp(`(?:[^"'\`/\\\\#(){}c<-]+|${PLAIN_WORD}|${PLAIN_TEXT})*`, 'y');
 const FIELD = /["'`/\\#(){};]|\bclass\b|<!--|-->/g;
 /** To the end of a template, or of what is before an expression in it. */
 const TEMPLATE = /[^`\\$]*(?:(?:\\[^]|\$(?!\{))[^`\\$]*)*(?:`|\$\{)/y;
@@ -79,7 +83,7 @@ class Reader {
     const source = this.#source;
     let at = source.startsWith('#!') ? lineEnd(source, 0) : 0;
     let [braces, parentheses] = [0, 0];
-    for (let end = behind(PARENTHESES, source, at); end <= source.length; end = behind(PARENTHESES, source, at)) {
+    for (let end = behind(TOKENS, source, at); end <= source.length; end = behind(TOKENS, source, at)) {
       const c = source[end - 1]!;
       const start = c === 's' ? end - 'class'.length : end - 1;
       this.#rest += source.slice(at, start) + (c === '(' ? c : ' ');
@@ -109,20 +113,25 @@ class Reader {
   }
 
   /** Behind the bracket that closes what is open at `from`; Infinity: it is not sure. */
-  #closing(tokens: RegExp, from: number): number {
+  #closing(plain: RegExp, from: number): number {
     const source = this.#source;
     let depth = 1;
-    for (let at = behind(tokens, source, from); at <= source.length; at = behind(tokens, source, at)) {
-      const c = source[at - 1];
+    for (let at = from; at <= source.length;) {
+      plain.lastIndex = at;
+      plain.test(source);
+      at = plain.lastIndex;
+      const c = source[at];
       if (c === '{') {
-        if (tokens === BRACES) depth++;
-        else at = this.#closing(BRACES, at);
+        if (plain === BRACES) depth++;
+        else at = this.#closing(BRACES, at + 1) - 1;
       } else if (c === '}' || c === ')') {
-        if ((c === '}') !== (tokens === BRACES)) return Infinity;
-        if (--depth === 0) return at;
+        if ((c === '}') !== (plain === BRACES)) return Infinity;
+        if (--depth === 0) return at + 1;
       } else if (c === '(') depth++;
-      else at = this.#other(at - 1);
-      if (at > source.length) break;
+      else if (c === undefined) break;
+      // Of a `class` the last letter is looked at.
+      else at = this.#other(c === 'c' ? at + 'class'.length - 1 : at) - 1;
+      at++;
     }
     return Infinity;
   }
@@ -233,20 +242,24 @@ class Reader {
       MEMBER.lastIndex = start;
       const found = MEMBER.exec(source);
       if (found === null) return Infinity;
-      const [, isStatic, isAsync, star, accessor, name, sign] = found;
+      const isStatic = found[1] as string | undefined;
+      const accessor = found[4] as string | undefined;
+      const [name, sign] = [found[5]!, found[6]];
       at = MEMBER.lastIndex;
-      const plain = isAsync === undefined && star === undefined && accessor === undefined;
+      const plain = found[2] === undefined && found[3] === undefined && accessor === undefined;
       if (sign === '(') {
         at = this.#closing(PARENTHESES, at);
         if (at === Infinity) return Infinity;
-        at = this.#behindSpace(at);
+        at = source.startsWith(' {', at) ? at + 1 : this.#behindSpace(at);
         if (source[at] !== '{') return Infinity;
         at = this.#closing(BRACES, at + 1);
       } else if (!plain) return Infinity;
       else if (sign === '=') at = this.#field(at);
-      const method = { type: 'MethodDefinition', kind: accessor ?? (plain && isStatic === undefined && name === 'constructor' ? 'constructor' : 'method') };
+      // Of one layout.
+      const type = sign === '(' ? 'MethodDefinition' : 'PropertyDefinition';
+      const kind = accessor ?? (plain && isStatic === undefined && name === 'constructor' ? 'constructor' : 'method');
       const key = { type: 'Identifier', start, end: at, name };
-      into.push({ ...(sign === '(' ? method : { type: 'PropertyDefinition' }), start, end: at, static: isStatic !== undefined, computed: false, key });
+      into.push({ type, kind: sign === '(' ? kind : undefined, start, end: at, static: isStatic !== undefined, computed: false, key });
     }
     return Infinity;
   }
