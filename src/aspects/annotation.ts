@@ -83,7 +83,8 @@ export function annotationsOf(fn: object | undefined, owner: object | undefined,
   const addAll = (marks: Marks | undefined): void => {
     if (marks !== undefined) for (const name of Object.keys(marks)) (names ??= new Set()).add(name);
   };
-  for (let at: object | null = fn ?? null; at !== null && at !== Function.prototype; at = Object.getPrototypeOf(at) as object | null) addAll(BY_FUNCTION.get(at));
+  for (let at: object | null = fn ?? null; at !== null && at !== Function.prototype; at = Object.getPrototypeOf(at) as object | null)
+    addAll(BY_FUNCTION.get(at));
   if (owner !== undefined && key !== undefined) addAll(BY_MEMBER.get(owner)?.get(key));
   const { getMetadataKeys } = Reflect as WithMetadata;
   if (typeof getMetadataKeys === 'function') {

@@ -81,14 +81,17 @@ function valueOf(name: string, request: ChainRequest, state: ShellState): unknow
       return () => generate(request, 'other', state);
     default:
   }
-  if (name in HELPERS) return HELPERS[name as keyof typeof HELPERS];
-  if (name.startsWith('JP')) return joinPointClass(Number(name.slice(2)));
-  const { run, aspect } = advice[Number(name.slice(1))]!;
-  return name.startsWith('A') ? run : aspect;
+  if (/^[AI]\d/.test(name)) {
+    const { run, aspect } = advice[Number(name.slice(1))]!;
+    return name[0] === 'A' ? run : aspect;
+  }
+  return name in HELPERS ? HELPERS[name as keyof typeof HELPERS] : joinPointClass(Number(name.slice(2)));
 }
 
 function generate(request: ChainRequest, what: 'shell' | 'other', state: ShellState): AnyFunction {
   const { script, names } = chainSource(request, what, NAMES);
   const factory = script.runInThisContext() as AnyFunction;
-  return factory(...names.map((name) => valueOf(name, request, state))) as AnyFunction;
+  const values: unknown[] = [];
+  for (const name of names) values.push(valueOf(name, request, state));
+  return factory(...values) as AnyFunction;
 }

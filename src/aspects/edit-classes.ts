@@ -19,7 +19,7 @@ interface PrivateMember {
  * weaves the class again behind its decorators. Gives the private names that its body has to use instead.
  */
 export function editClass(text: WovenText, node: ClassNode, name: string, again: (weave: string) => boolean): Renamed {
-  const { edit, module } = text;
+  const { edit } = text;
   const members = node.body.body;
   const own = { declaringType: name };
   const renamed = new Map<string, string>();
@@ -47,7 +47,7 @@ export function editClass(text: WovenText, node: ClassNode, name: string, again:
     else if (!again(site)) insert += `static{${site}(this)}`;
   }
 
-  for (const { name: key, isStatic, kinds } of privateMembers(members)) {
+  for (const { name: key, isStatic, kinds } of text.declared ? [] : privateMembers(members)) {
     const used = [...kinds.keys()].filter((kind) => text.matches({ kind, name: key, isStatic, ...own }, node));
     if (used.length === 0) continue;
     const other = `${key}${text.prefix}`;
@@ -73,7 +73,7 @@ export function editClass(text: WovenText, node: ClassNode, name: string, again:
   if (text.matches(construction, node)) insert += editConstructor(text, node, name, construction);
 
   if (insert !== '') edit.appendLeft(node.body.start + 1, insert);
-  return module.source.includes('#') ? renamed : new Map();
+  return renamed;
 }
 
 /** A member that it only inherits is woven in it when the pointcut names the class. */

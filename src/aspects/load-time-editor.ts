@@ -24,10 +24,28 @@ export interface EditorOptions {
 function includesAny(source: string, texts: readonly string[]): boolean {
   for (let i = 0; i < texts.length; i++) {
     const text = texts[i]!;
-    if (source.includes(text[0] === '#' ? text.slice(1) : text)) return true;
+    const end = endOf(text);
+    // The engine looks for the first letter: a rare one is found seldom.
+    if (source.includes(end) && source.includes(text[0] === '#' ? text.slice(1) : text)) return true;
   }
   return false;
 }
+
+const FREQUENT_FIRST = 'etaoinsrlcdumhpfgbyvwkxqjz';
+const ends = new Map<string, string>();
+
+/** What a text ends with, from its rarest letter on. */
+function endOf(text: string): string {
+  const known = ends.get(text);
+  if (known !== undefined) return known;
+  let from = text[0] === '#' ? 1 : 0;
+  for (let i = from + 1; i < text.length - 2; i++) if (rarity(text[i]!) > rarity(text[from]!)) from = i;
+  if (ends.size >= MAX_ENDS) ends.clear();
+  ends.set(text, text.slice(from));
+  return text.slice(from);
+}
+const rarity = (letter: string): number => (letter >= 'A' && letter <= 'Z' ? FREQUENT_FIRST.length : FREQUENT_FIRST.indexOf(letter));
+const MAX_ENDS = 1000;
 
 /** Minifiers choose their own quotes. */
 const WOVEN = new RegExp(`Symbol\\.for\\((['"\`])${GLOBAL.replace('.', '\\.')}\\1\\)`);
@@ -53,6 +71,13 @@ export function createEditor({ bindings, report, dryRun, edited, unreadable }: E
       let n = 0;
       while (n < all.length && !isCandidate(all[n]!.pointcut, module)) n++;
       if (n === all.length) return false;
+      const rest = all.slice(n);
+      last = {
+        of: all,
+        url: module.url,
+        source: module.source,
+        found: rest.length === 1 ? rest : rest.filter(({ pointcut }) => isCandidate(pointcut, module)),
+      };
       if (!module.source.includes(GLOBAL) || !WOVEN.test(module.source)) return true;
       report.skipped(module, 0, undefined, 'it is woven already');
       return false;
@@ -86,11 +111,15 @@ const isOfMethods = (pointcut: Pointcut): boolean => pointcut.kinds.size === 1 &
 
 /** Whether it may match a function that has one of these names, alone or in an object that has one. */
 function mayMatchAny(pointcut: Pointcut, module: string, names: ReadonlySet<string>): boolean {
-  const shadow: PartialShadow = { kind: 'execution', isStatic: false, module };
-  const called = ['default', ...names].filter((name) => pointcut.evaluate({ ...shadow, name }) !== false);
-  if (called.length === 0) return false;
-  const types = ['', ...names].filter((declaringType) => pointcut.evaluate({ ...shadow, declaringType }) !== false);
-  return types.some((declaringType) => called.some((name) => pointcut.evaluate({ ...shadow, name, declaringType }) !== false));
+  const may = (name: string | undefined, declaringType: string | undefined): boolean =>
+    pointcut.evaluate({ kind: 'execution', name, declaringType, isStatic: false, module } as PartialShadow) !== false;
+  // Mostly none.
+  let called: string[] | undefined;
+  if (may('default', undefined)) called = ['default'];
+  for (const name of names) if (may(name, undefined)) (called ??= []).push(name);
+  if (called === undefined) return false;
+  const types = ['', ...names].filter((declaringType) => may(undefined, declaringType));
+  return types.some((declaringType) => called.some((name) => may(name, declaringType)));
 }
 
 /** Whether something that is looked for is in [start, end): most subtrees hold nothing, and are passed over. */

@@ -27,14 +27,14 @@ const MAX_ROWS = 10_000;
 
 /** What load-time weaving found in the text of modules: for `explain()`. Bounded: of a very large program, the first rows. */
 export class Report {
-  readonly #matched: MatchedShadow[] = [];
+  readonly #matched: (Omit<MatchedShadow, 'joinPoint' | 'kind'> & { readonly shadow: PartialShadow })[] = [];
   readonly #skipped: Skipped[] = [];
   readonly #hit = new Set<string>();
 
   matched(module: SourceModule, offset: number, shadow: PartialShadow, pointcuts: readonly string[]): void {
     for (const pointcut of pointcuts) this.#hit.add(pointcut);
     if (this.#matched.length >= MAX_ROWS) return;
-    this.#matched.push({ joinPoint: describe(shadow), kind: shadow.kind!, module: module.url, line: lineOf(module.source, offset), pointcuts });
+    this.#matched.push({ shadow, module: module.url, line: lineOf(module.source, offset), pointcuts });
   }
 
   skipped(module: SourceModule, offset: number, shadow: PartialShadow | undefined, why: string): void {
@@ -47,7 +47,9 @@ export class Report {
   }
 
   get rows(): { readonly matched: readonly MatchedShadow[]; readonly skipped: readonly Skipped[] } {
-    return { matched: this.#matched, skipped: this.#skipped };
+    // Told when asked, not when a program starts.
+    const matched = this.#matched.map(({ shadow, ...rest }): MatchedShadow => ({ joinPoint: describe(shadow), kind: shadow.kind!, ...rest }));
+    return { matched, skipped: this.#skipped };
   }
 
   clear(): void {

@@ -199,7 +199,7 @@ let pruned = 0;
 const same = (a: readonly Entry[], b: readonly Entry[]): boolean => a.length === b.length && a.every((entry, i) => entry === b[i]);
 
 /** AspectJ precedence: lower `order` is further outside; of equals, what was woven first. */
-const sorted = (entries: readonly Entry[]): readonly Entry[] => 
+const sorted = (entries: readonly Entry[]): readonly Entry[] =>
   entries.length < 2 ? entries : entries.toSorted((a, b) => a.advice.order - b.advice.order || a.sequence - b.sequence);
 
 /** The site whose shell this function (or class) is. */

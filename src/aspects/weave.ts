@@ -6,7 +6,7 @@ import { adviceOf } from './metadata.ts';
 import { annotationsOf } from './annotation.ts';
 import { atSite, flowBindings } from './residue.ts';
 import { toPointcut, type PartialShadow, type Pointcut, type Shadow } from './pointcut.ts';
-import { assertReplaceable, siteOf, weaveMember, type Entry, type Site } from './site.ts';
+import { assertReplaceable, Site, siteOf, weaveMember, type Entry } from './site.ts';
 
 export interface WeaveOptions {
   /** A pointcut that matches nothing: throw (true) or warn with code SP_ASPECTS_NO_MATCH (false). @defaultValue false */
@@ -149,10 +149,12 @@ export interface WeaveContext extends WeaveOptions {
   readonly names?: readonly string[] | undefined;
 }
 
-/** What is to be added at a join point. */
+/** What is to be added at a join point: at a member, or at the site of the construction. */
 interface Plan {
-  readonly candidate: Candidate;
+  readonly at: Candidate | Site;
   readonly entries: Entry[];
+  /** Of its entries, among all. */
+  readonly first: number;
 }
 
 export function weaveBindings(given: unknown, bindings: readonly Binding[], context: WeaveContext = {}): WeaveHandle {
@@ -168,52 +170,53 @@ export function weaveEntries(
   const described = describeTarget(given);
   const target: Target = context.className === undefined ? described : { ...described, name: context.className };
   // What was missed is told by all that there is.
-  const mayMatch = context.quiet === true ? (shadow: PartialShadow) => entries.some(({ pointcut }) => pointcut.evaluate(shadow) !== false) : undefined;
+  const mayMatch =
+    context.quiet === true && context.names === undefined
+      ? (shadow: PartialShadow) => entries.some(({ pointcut }) => pointcut.evaluate(shadow) !== false)
+      : undefined;
   const found = candidates(target, context.module, mayMatch, context.names);
   const plans: Plan[] = [];
   const hit = new Set<PlacedEntry>();
   for (const candidate of found) {
     const { shadow, member, onlyByName } = candidate;
-    const added: Entry[] = [];
-    for (const placed of entries) {
-      const residue = placed.pointcut.residue(shadow);
-      if (residue === false || (onlyByName && !namesInherited(placed.pointcut, shadow, context))) continue;
-      hit.add(placed);
-      added.push(atSite(placed.entry, residue, shadow));
-    }
-    if (added.length === 0) continue;
+    const plan = planAt(candidate, shadow, entries, hit, onlyByName ? context : undefined);
+    if (plan === undefined) continue;
     assertReplaceable(member, shadow);
-    plans.push({ candidate, entries: added });
+    plans.push(plan);
   }
-  const construction = context.membersOnly === true ? undefined : planConstruction(given, target, entries, context, hit);
+  if (context.membersOnly !== true && target.classFunction !== undefined) {
+    const plan = planAt(constructSite(given), constructShadow(target.name, context.module, target.classFunction), entries, hit, undefined);
+    if (plan !== undefined && plan.at === undefined) throw errors.CONSTRUCT_NOT_PREPARED({ target: target.name });
+    if (plan !== undefined) plans.push(plan as Plan);
+  }
   if (context.quiet !== true) for (const placed of entries) if (!placed.implied && !hit.has(placed)) reportMiss(placed, target, found, context.strict === true);
+  if (plans.length > 1) plans.sort((a, b) => a.first - b.first);
   const pieces: Piece[] = [];
-  for (const { candidate, entries: added } of plans) {
-    const site = weaveMember(candidate.member, candidate.shadow, added);
-    for (const entry of added) pieces.push({ site, entry });
-  }
-  if (construction !== undefined) {
-    const { site, entries: added } = construction;
-    site.add(added);
+  for (const { at, entries: added } of plans) {
+    const site = at instanceof Site ? at : weaveMember(at.member, at.shadow, added);
+    if (site === at) site.add(added);
     for (const entry of added) pieces.push({ site, entry });
   }
   return { pieces, matched: Array.from(hit, ({ entry }) => entry.pointcut) };
 }
 
-function planConstruction(given: unknown, target: Target, entries: readonly PlacedEntry[], { module }: WeaveContext, hit: Set<PlacedEntry>) {
-  if (target.classFunction === undefined) return undefined;
-  const shadow = constructShadow(target.name, module, target.classFunction);
-  const added: Entry[] = [];
-  for (const placed of entries) {
+/** Undefined where no pointcut matches; `inherited`: a member that only its exact name asks for. */
+function planAt<At extends Candidate | Site | undefined>(
+  at: At,
+  shadow: Shadow,
+  entries: readonly PlacedEntry[],
+  hit: Set<PlacedEntry>,
+  inherited: WeaveContext | undefined,
+): { readonly at: At; readonly entries: Entry[]; readonly first: number } | undefined {
+  let plan: { readonly at: At; readonly entries: Entry[]; readonly first: number } | undefined;
+  for (let i = 0; i < entries.length; i++) {
+    const placed = entries[i]!;
     const residue = placed.pointcut.residue(shadow);
-    if (residue === false) continue;
+    if (residue === false || (inherited !== undefined && !namesInherited(placed.pointcut, shadow, inherited))) continue;
     hit.add(placed);
-    added.push(atSite(placed.entry, residue, shadow));
+    (plan ??= { at, entries: [], first: i }).entries.push(atSite(placed.entry, residue, shadow));
   }
-  if (added.length === 0) return undefined;
-  const site = constructSite(given);
-  if (site === undefined) throw errors.CONSTRUCT_NOT_PREPARED({ target: target.name });
-  return { site, entries: added };
+  return plan;
 }
 
 /**

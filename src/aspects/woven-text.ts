@@ -60,15 +60,17 @@ export class WovenText {
 
   /** Whether some pointcut may match; said to the report with its place. */
   matches(shadow: PartialShadow, node: Node): boolean {
-    const at = { ...shadow, module: this.module.url };
-    const hits = this.#bindings.filter(({ pointcut }) => pointcut.evaluate(at) !== false);
-    if (hits.length === 0) return false;
-    this.#report.matched(
-      this.module,
-      node.start,
-      shadow,
-      hits.map(({ label }) => label),
-    );
+    // Asked of each member of a class: no closures.
+    const { kind, name, declaringType, isStatic } = shadow;
+    const at = { kind, name, declaringType, isStatic, module: this.module.url } as PartialShadow;
+    const bindings = this.#bindings;
+    let labels: string[] | undefined;
+    for (let i = 0; i < bindings.length; i++) {
+      const { pointcut, label } = bindings[i]!;
+      if (pointcut.evaluate(at) !== false) (labels ??= []).push(label);
+    }
+    if (labels === undefined) return false;
+    this.#report.matched(this.module, node.start, shadow, labels);
     return true;
   }
 

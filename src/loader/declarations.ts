@@ -8,11 +8,20 @@ import type { Declarations } from './contract.ts';
 
 /** What may hide a bracket, or must be looked at; all else is passed over by the engine's own search. */
 const TOKENS = /["'`/\\#(){}]|\bclass\b|<!--|-->/g;
-/** What stands before the next such, plain texts included: most of what is in a function is passed over at once. */
+/**
+ * What stands between such, and plain texts: most of what is in a function is passed over at once. Each character has one way to be read, so that
+ * what does not match takes no longer than what does.
+ */
+const PLAIN_WORD = /c(?!lass\b)|\Bc(?=lass\b)|<(?!!--)|-(?!->)/.source;
 const PLAIN_TEXT = /'[^'\\\n\r]*'|"[^"\\\n\r]*"|`(?:[^`\\$]|\$(?!\{)|\$\{[^"'`/\\#{}<>]*\})*`/.source;
-const PLAIN_WORD = /\Bc|c(?!lass\b)|<(?!!--)|-(?!->)/.source;
-const BRACES = new RegExp(`(?:[^"'\`/\\\\#{}c<-]+|${PLAIN_WORD}|${PLAIN_TEXT})*`, 'y');
-const PARENTHESES = new RegExp(`(?:[^"'\`/\\\\#(){}c<-]+|${PLAIN_WORD}|${PLAIN_TEXT})*`, 'y');
+const plain = (stops: string): string => `[^${stops}]+(?=[${stops}]|$)|${PLAIN_WORD}|${PLAIN_TEXT}`;
+const IN_BRACES = plain('"\'`/\\\\#{}c<-');
+const IN_PARENTHESES = plain('"\'`/\\\\#(){}c<-');
+const BRACES = new RegExp(`(?:${IN_BRACES})*`, 'y');
+const PARENTHESES = new RegExp(`(?:${IN_PARENTHESES})*`, 'y');
+/** The parameters and the body of a method behind its parenthesis, where they are plain and not deep. */
+const BLOCK = `\\{(?:${IN_BRACES})*\\}`;
+const METHOD = new RegExp(`(?:${IN_PARENTHESES}|${BLOCK}|\\((?:${IN_PARENTHESES})*\\))*\\)\\s*\\{(?:${IN_BRACES}|\\{(?:${IN_BRACES}|${BLOCK})*\\})*\\}`, 'y');
 const FIELD = /["'`/\\#(){};]|\bclass\b|<!--|-->/g;
 /** To the end of a template, or of what is before an expression in it. */
 const TEMPLATE = /[^`\\$]*(?:(?:\\[^]|\$(?!\{))[^`\\$]*)*(?:`|\$\{)/y;
@@ -247,13 +256,8 @@ class Reader {
       const [name, sign] = [found[5]!, found[6]];
       at = MEMBER.lastIndex;
       const plain = found[2] === undefined && found[3] === undefined && accessor === undefined;
-      if (sign === '(') {
-        at = this.#closing(PARENTHESES, at);
-        if (at === Infinity) return Infinity;
-        at = source.startsWith(' {', at) ? at + 1 : this.#behindSpace(at);
-        if (source[at] !== '{') return Infinity;
-        at = this.#closing(BRACES, at + 1);
-      } else if (!plain) return Infinity;
+      if (sign === '(') at = this.#method(at);
+      else if (!plain) return Infinity;
       else if (sign === '=') at = this.#field(at);
       // Of one layout.
       const type = sign === '(' ? 'MethodDefinition' : 'PropertyDefinition';
@@ -262,6 +266,17 @@ class Reader {
       into.push({ type, kind: sign === '(' ? kind : undefined, start, end: at, static: isStatic !== undefined, computed: false, key });
     }
     return Infinity;
+  }
+
+  /** Behind the body of a method, whose parameters begin at `from`. */
+  #method(from: number): number {
+    const source = this.#source;
+    METHOD.lastIndex = from;
+    if (METHOD.test(source)) return METHOD.lastIndex;
+    const parameters = this.#closing(PARENTHESES, from);
+    if (parameters === Infinity) return Infinity;
+    const body = this.#behindSpace(parameters);
+    return source[body] === '{' ? this.#closing(BRACES, body + 1) : Infinity;
   }
 
   #behindSpace(at: number): number {

@@ -45,7 +45,7 @@ export function editModule<E extends Omit<SourceEdits, 'clone'> & { clone(): E }
   }
   let parsed: Omit<ParsedModule, 'edit'> | undefined;
   try {
-    parsed = declared(wanting, module) ?? parse(module, wanting.every((editor) => editor.readsOutline?.(module) === true) ? outline(module.source) : undefined);
+    parsed = declared(some, module) ?? parse(module, wanting.every((editor) => editor.readsOutline?.(module) === true) ? outline(module.source) : undefined);
   } catch (error) {
     logger.warn(LoaderErrors.EDIT({ editor: 'parser', url: module.url }, error).message);
   }
@@ -91,10 +91,12 @@ function failed(editor: SourceEditor, module: SourceModule, error: unknown): fal
 
 /** Without a parser, where all that is wanted can be seen so. */
 function declared(wanting: readonly SourceEditor[], module: SourceModule): Omit<ParsedModule, 'edit'> | undefined {
-  if (!wanting.every((editor) => editor.readsDeclarations !== undefined)) return undefined;
+  for (const editor of wanting) if (editor.readsDeclarations === undefined) return undefined;
   const found = declarations(module.source);
-  if (found === undefined || !wanting.every((editor) => editor.readsDeclarations!(module, found))) return undefined;
-  return { ...module, program: found.program, declared: true };
+  if (found === undefined) return undefined;
+  for (const editor of wanting) if (!editor.readsDeclarations!(module, found)) return undefined;
+  const { url, format, source } = module;
+  return { url, format, source, program: found.program, declared: true };
 }
 
 /** `brief`: its outline, where that is enough. */
