@@ -136,6 +136,24 @@ const four = class5 => { class5.class }; // the last`;
     }
     expect(surely).toBeGreaterThan(60);
   });
+
+  test.each([
+    ['plain text', 'aaaaaaaaaa'],
+    ['words', 'cx subclass <x -y '],
+    ['texts', `'aa';"b";`],
+    ['templates', '`a${b}`;;'],
+    ['blocks', '{x;{y;}}'],
+    ['braces that stay open for long', '{'],
+  ])('take time in proportion to a method, whatever is in it: %s', (_name, unit) => {
+    const body = unit.repeat(1_000_000 / unit.length) + (unit === '{' ? '}'.repeat(1_000_000) : '');
+    for (const end of ['', ' a / b;', ' x = /[/]/.test(a);']) {
+      const start = performance.now();
+      const found = declarations(`class A { m(a) {${body}${end}} n() {} }`);
+      expect(classesOf(found?.program)).toEqual([expect.objectContaining({ members: [expect.anything(), expect.anything()] })]);
+      expect(performance.now() - start).toBeLessThan(5000);
+    }
+    expect(declarations(`class A { m(a) {${body}{ n() {} }`)).toBeUndefined();
+  });
 });
 
 /** Files of packages of all kinds, not too many. */
