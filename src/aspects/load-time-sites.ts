@@ -16,12 +16,10 @@ export interface SiteHost {
 
 /** The sites of a module that has begun to run, by number: each is what its text calls. */
 export function openSites(url: string, sites: readonly SiteText[], host: SiteHost): readonly unknown[] {
-  const handlers: unknown[] = [];
-  for (const text of sites) handlers.push(text[0] === 'class' || text[0] === 'object' ? maker(url, text, host) : new LoadTimeSite(url, text, host).handler());
-  return handlers;
+  return sites.map((text) => new LoadTimeSite(url, text, host).handler());
 }
 
-/** Told of each class (or object) that is made; most sites are such. */
+/** Told of each class (or object) that is made. */
 function maker(url: string, [, , name, , names]: SiteText, host: SiteHost): (target: object) => object {
   return (target) => {
     host.made(target, name, url, typeof names === 'string' ? names.split(' ') : undefined);
@@ -43,6 +41,9 @@ class LoadTimeSite {
   handler(): unknown {
     const [what, name, , flags = ''] = this.#text;
     switch (what) {
+      case 'class':
+      case 'object':
+        return maker(this.#url, this.#text, this.#host);
       case 'function':
         return (original: AnyFunction): AnyFunction => this.#function(original, flags.includes('d') ? name : undefined);
       case 'private':
