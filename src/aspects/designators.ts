@@ -48,6 +48,7 @@ function member(kind: JoinPointKind, given: NamePattern | AnyClass, name: string
     symbol: own.symbol,
     exact: own.exact ?? own.symbol,
     requiredTexts: required === undefined ? undefined : [required],
+    names: own.exact === undefined ? undefined : new Set([own.exact]),
     kinds: new Set([kind]),
     // Most members of a class differ by name: their class is not looked at.
     evaluate(shadow) {

@@ -31,7 +31,7 @@ export function editClass(text: WovenText, node: ClassNode, name: string, again:
   for (const member of members) {
     if (member.type !== 'MethodDefinition' || member['kind'] === 'constructor') continue;
     const key = keyName(member['key'] as Node, member['computed'] === true);
-    if (key?.startsWith('#') === true) continue;
+    if (key !== undefined && (key[0] === '#' || !text.mayBeCalled(key))) continue;
     const kind = KINDS[member['kind'] as keyof typeof KINDS];
     const shadow: PartialShadow = { kind, isStatic: member['static'] === true, ...own, ...(key === undefined ? {} : { name: key }) };
     if (!text.matches(shadow, member)) continue;

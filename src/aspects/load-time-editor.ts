@@ -112,6 +112,7 @@ const isOfMethods = (pointcut: Pointcut): boolean => pointcut.kinds.size === 1 &
 /** Whether it may match a function that has one of these names, alone or in an object that has one. */
 function mayMatchAny(pointcut: Pointcut, module: string, names: ReadonlySet<string>): boolean {
   const may = (name: string | undefined, declaringType: string | undefined): boolean =>
+    (name === undefined || pointcut.names?.has(name) !== false) &&
     pointcut.evaluate({ kind: 'execution', name, declaringType, isStatic: false, module } as PartialShadow) !== false;
   // Mostly none.
   let called: string[] | undefined;

@@ -43,6 +43,8 @@ export interface Pointcut<F extends AnyFunction = AnyFunction> {
   namesExactly(name: string | symbol): boolean;
   /** One of these texts is in every module where it can match; undefined when nothing can be said. */
   readonly requiredTexts: readonly string[] | undefined;
+  /** What it can match has one of these names; undefined when nothing can be said. */
+  readonly names: ReadonlySet<string | symbol> | undefined;
   /** Whether it can only match in the modules of some `within`. */
   readonly boundToModule: boolean;
   /** Kinds of join points that it can match. */
@@ -62,6 +64,7 @@ interface Spec {
   readonly symbol?: symbol | undefined;
   readonly exact?: string | symbol | undefined;
   readonly requiredTexts?: readonly string[] | undefined;
+  readonly names?: ReadonlySet<string | symbol> | undefined;
   readonly boundToModule?: boolean;
   /** @defaultValue all */
   readonly kinds?: ReadonlySet<JoinPointKind>;
@@ -79,12 +82,14 @@ export interface Flow {
 export class PointcutNode implements Pointcut {
   readonly #spec: Spec;
   readonly requiredTexts: readonly string[] | undefined;
+  readonly names: ReadonlySet<string | symbol> | undefined;
   readonly boundToModule: boolean;
   readonly kinds: ReadonlySet<JoinPointKind>;
 
   constructor(spec: Spec) {
     this.#spec = spec;
     this.requiredTexts = spec.requiredTexts;
+    this.names = spec.names;
     this.boundToModule = spec.boundToModule ?? false;
     this.kinds = spec.kinds ?? ALL_KINDS;
   }
@@ -185,6 +190,7 @@ function combine(operator: 'and' | 'or', given: readonly Pointcut[]): Pointcut {
   if (parts.length === 1) return parts[0]!;
   const decides = operator === 'or';
   const required = parts.map((part) => part.requiredTexts);
+  const names = parts.map((part) => part.names);
   const kinds = [...ALL_KINDS].filter((kind) => (decides ? parts.some((part) => part.kinds.has(kind)) : parts.every((part) => part.kinds.has(kind))));
   return new PointcutNode({
     operator,
@@ -192,6 +198,12 @@ function combine(operator: 'and' | 'or', given: readonly Pointcut[]): Pointcut {
     parts,
     requiredTexts:
       operator === 'and' ? required.find((texts) => texts !== undefined) : required.every((texts) => texts !== undefined) ? required.flat() : undefined,
+    names:
+      operator === 'and'
+        ? names.find((some) => some !== undefined)
+        : names.every((some) => some !== undefined)
+          ? new Set(names.flatMap((some) => [...some]))
+          : undefined,
     boundToModule: operator === 'and' ? parts.some((part) => part.boundToModule) : parts.every((part) => part.boundToModule),
     kinds: new Set(kinds),
     evaluate(shadow) {

@@ -58,6 +58,13 @@ export class WovenText {
     return this.#sites.length > 0;
   }
 
+  /** Whether what is called so may be asked for: most members of a class are called otherwise. */
+  mayBeCalled(name: string): boolean {
+    const bindings = this.#bindings;
+    for (let i = 0; i < bindings.length; i++) if (bindings[i]!.pointcut.names?.has(name) !== false) return true;
+    return false;
+  }
+
   /** Whether some pointcut may match; said to the report with its place. */
   matches(shadow: PartialShadow, node: Node): boolean {
     // Asked of each member of a class: no closures.

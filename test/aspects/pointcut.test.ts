@@ -71,6 +71,11 @@ describe('pointcuts', () => {
     expect(or(construct('A'), execution('b')).requiredTexts).toEqual(['A', 'b']);
     expect(or(construct('A'), execution('b*')).requiredTexts).toBeUndefined();
     expect(execution('a').not().requiredTexts).toBeUndefined();
+    expect(here.and(execution('Orders.submit')).names).toEqual(new Set(['submit']));
+    expect(or(execution('A.a'), get('b')).names).toEqual(new Set(['a', 'b']));
+    expect(or(execution('a'), execution('b*')).names).toBeUndefined();
+    expect(or(execution('a'), construct('A')).names).toBeUndefined();
+    expect(execution('a').not().names).toBeUndefined();
     expect([here.and(construct()), here.or(construct()), here.not(), or(here, here)].map((pointcut) => pointcut.boundToModule)).toEqual([
       true,
       false,
