@@ -1,7 +1,12 @@
 import { Socket, type OnReadOpts } from 'node:net';
+import { BinaryWriter } from '../protocol/codec.ts';
 
 const FIRST_SLAB_BYTES = 16_384;
-const MAX_SLAB_BYTES = 131_072;
+const MAX_SLAB_BYTES = 65_536;
+/** Parts of chunks are kept where they are from this size on, smaller ones are copied. */
+const KEPT_BYTES = 8192;
+/** For these copies: whoever keeps one for long keeps so much alive. */
+const copies = new BinaryWriter(16_384);
 
 /**
  * Where a socket reads to (`onread`): a slab, the same place again unless the chunk is kept, while Node makes 64 KiB for each read
@@ -44,4 +49,11 @@ export function adopt(accepted: Socket, reads: OnReadOpts): Socket {
   // Its server counts those that it accepted.
   socket.once('close', () => accepted.destroy());
   return socket;
+}
+
+/** A part of a chunk, or a copy: what is small shall not keep a slab alive. */
+export function unpinned(part: Uint8Array): Uint8Array {
+  if (part.length >= KEPT_BYTES || part.length === 0) return part;
+  copies.raw(part);
+  return copies.finish();
 }

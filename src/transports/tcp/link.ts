@@ -4,7 +4,7 @@ import { SparkProxyError, errorFromWire } from '../../core/errors.ts';
 import { BinaryReader, BinaryWriter, readEnvelope, writeEnvelopeHeader } from '../../protocol/codec.ts';
 import type { Envelope } from '../../protocol/envelope.ts';
 import { transportErrors } from '../errors.ts';
-import { slabReads } from '../slab-reads.ts';
+import { slabReads, unpinned } from '../slab-reads.ts';
 import { FRAME_OVERHEAD, FrameParser, OP } from './wire.ts';
 
 export interface LinkOptions {
@@ -38,8 +38,6 @@ const SILENCE_MS = 0.02;
 const LATE_TURNS = 3;
 /** Larger bodies are handed to the socket as they are, smaller ones are copied behind their header. */
 const COPY_BODY_BYTES = 16_384;
-/** Bodies of received frames are kept where they are from this size on, smaller ones are copied. */
-const KEEP_BODY_BYTES = 8192;
 /** Deliveries pause while more than this waits for the socket. */
 const SOFT_BACKLOG_BYTES = 1_048_576;
 /** Beyond this (and one largest frame) the peer is not reading: the connection ends. */
@@ -48,9 +46,6 @@ const HARD_BACKLOG_BYTES = 16_777_216;
 const LINGER_MS = 1000;
 /** Characters of an error that are told to the peer; it must fit a frame of the handshake. */
 const TOLD_CHARACTERS = 1000;
-
-/** Copies of small bodies: whoever keeps one for long keeps so much alive. */
-const bodies = new BinaryWriter(16_384);
 
 /** Its `then` is the cheapest way to a microtask. */
 const SOON = Promise.resolve();
@@ -125,12 +120,9 @@ export class Link {
   }
 
   readonly #own = (body: Uint8Array): Uint8Array => {
-    if (body.length >= KEEP_BODY_BYTES) {
-      this.#kept = true;
-      return body;
-    }
-    bodies.raw(body);
-    return bodies.finish();
+    const own = unpinned(body);
+    if (own === body) this.#kept = true;
+    return own;
   };
 
   /** The handshake is over: frames may have full size. */
