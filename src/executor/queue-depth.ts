@@ -27,8 +27,9 @@ export class QueueDepth {
     this.#most = most;
   }
 
-  get meanMs(): number {
-    return this.#meanMs;
+  /** Of a stage's tasks of late, milliseconds; undefined: none has ended. */
+  meanMs(stage: string): number | undefined {
+    return stage === this.#stage ? this.#stageMs : this.#stages.get(stage);
   }
 
   /** Tasks of unknown stages worth having for each thread. */
@@ -38,7 +39,7 @@ export class QueueDepth {
 
   /** Tasks a thread may hold when it is given one of this stage. */
   of(stage: string): number {
-    const meanMs = stage === this.#stage ? this.#stageMs : this.#stages.get(stage);
+    const meanMs = this.meanMs(stage);
     return meanMs === undefined ? this.#depth(this.#meanMs, DEEP) : this.#depth(meanMs, this.#most);
   }
 

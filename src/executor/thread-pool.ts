@@ -109,8 +109,8 @@ export class ThreadPool {
     return this.#options.threads * this.#depth.any;
   }
 
-  get meanRunMs(): number {
-    return this.#depth.meanMs;
+  runMs({ commons }: TaskDescription): number | undefined {
+    return this.#depth.meanMs(commons[0] as string);
   }
 
   readonly #options: Required<Omit<ThreadPoolOptions, keyof ThreadLimits>>;

@@ -76,7 +76,7 @@ export interface StatusUpdate {
   readonly executorId: string;
   /** FINISHED: the result bytes. FAILED, KILLED, LOST: a WireError as `encodeFailure` writes it. RUNNING: empty. */
   readonly data: Uint8Array;
-  /** FINISHED: mean run time of the tasks that its runner ended lately, milliseconds; undefined: not measured. */
+  /** FINISHED: mean run time of tasks of its stage on that worker of late, milliseconds; undefined: not measured. */
   readonly runMs?: number | undefined;
 }
 

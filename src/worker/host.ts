@@ -409,7 +409,7 @@ class Worker implements WorkerHost {
   }
 
   #status({ application, epoch, task }: LeasedTask, state: TaskState, data: Uint8Array, frame: Frame | undefined): OutgoingStatus {
-    const runMs = state === 'FINISHED' ? this.#runners.get(task.kind)?.meanRunMs : undefined;
+    const runMs = state === 'FINISHED' ? this.#runners.get(task.kind)?.runMs?.(task) : undefined;
     const update = { taskId: task.taskId, state, executorId: this.id, data, runMs };
     return { application, epoch, task: frame === undefined ? undefined : task, update, frame };
   }

@@ -17,12 +17,12 @@ const finish = (m: Machine, workerId: string, taskId: number, runMs?: number, ep
     statuses: [{ application: APP, epoch, update: { taskId, state: 'FINISHED', executorId: workerId, data: EMPTY_BYTES, runMs } }],
   });
 
-/** A worker of one slot, whose machine has heard that tasks of stage 1 take this long. */
-function learned(runMs: number, options: Parameters<typeof machine>[0] = {}): Machine {
+/** A worker of one slot, whose machine has heard of so many tasks of stage 1 that they take this long. */
+function learned(runMs: number, options: Parameters<typeof machine>[0] = {}, count = 64): Machine {
   const m = machine({ queueDepth: 2, queueMs: 10, ...options });
   m.join('a');
-  m.submit(ofStage(1, 1, 1000));
-  finish(m, 'a', 1000, runMs);
+  m.submit(ofStage(1, count, 1000));
+  for (let i = 0; i < count; i++) finish(m, 'a', 1000 + i, runMs);
   return m;
 }
 
@@ -36,6 +36,10 @@ describe('how many tasks wait at a worker', () => {
     [5000, 2],
   ])('of a stage whose tasks run %d ms: those that are begun within 10 ms, at least the depth and at most 64: %d', (runMs, count) => {
     expect(sent(learned(runMs).submit(ofStage(1, 200, 0)))).toHaveLength(count);
+  });
+
+  test('no more for each slot than have ended: what a few tasks say may not be true of all', () => {
+    for (const count of [1, 2, 5, 30]) expect(sent(learned(0.001, {}, count).submit(ofStage(1, 200, 0)))).toHaveLength(Math.max(2, count));
   });
 
   test('none beyond the depth of a stage that nothing is known of, of a call that is of no stage, and of one that was lost before', () => {

@@ -151,7 +151,7 @@ test('an application learns from results how many tasks of a stage it may have o
   const c = await cluster();
   await c.server();
   const runner = new FakeRunner((given) => Buffer.from(String(given.taskId)));
-  runner.meanRunMs = 0.5;
+  runner.runMs = () => 0.5;
   await c.worker(runner);
   const app = await c.application();
   await workers(app.dispatcher, 1);
@@ -161,12 +161,15 @@ test('an application learns from results how many tasks of a stage it may have o
   submit(2, 0);
   expect(app.dispatcher.capacity().credit).toBe(6);
   await app.heard.until(() => app.heard.ended.length === 2);
+  expect(app.dispatcher.cost(app.id, 3)).toBe(1);
+  submit(8, 2);
+  await app.heard.until(() => app.heard.ended.length === 10);
   // 5 ms for each slot: 40 of them for 4 slots, which have 8 places.
   expect(app.dispatcher.cost(app.id, 3)).toBeCloseTo(0.2, 2);
   expect(app.dispatcher.cost(app.id, 4)).toBe(1);
-  submit(30, 2);
+  submit(30, 10);
   expect(app.dispatcher.capacity().credit).toBeCloseTo(2, 1);
-  await app.heard.until(() => app.heard.ended.length === 32);
+  await app.heard.until(() => app.heard.ended.length === 40);
   expect(app.dispatcher.capacity()).toEqual({ slots: 4, credit: 8, workers: 1 });
 });
 

@@ -15,7 +15,7 @@ const taskErrors = defineErrors('TASK', { KILLED: ['killed: {reason}', ''] });
 export class FakeRunner implements TaskRunner {
   readonly kind: string;
   capacity?: number;
-  meanRunMs?: number;
+  runMs?: () => number;
   readonly begun: TaskDescription[] = [];
   readonly killed: number[] = [];
   closed = false;
