@@ -1,10 +1,40 @@
 import type { TaskState } from '../protocol/task.ts';
-import { ByTask } from '../core/by-task.ts';
+import { Generations, type Kept } from '../core/generations.ts';
+import { IdSlots } from '../core/id-slots.ts';
 
 export interface Answer {
   readonly epoch: number;
   readonly state: TaskState;
   readonly data: Uint8Array;
+}
+
+/** Answers for one application's tasks. */
+class Answers implements Kept {
+  readonly #slots = new IdSlots();
+  readonly #answers: (Answer | undefined)[] = [];
+
+  get size(): number {
+    return this.#slots.size;
+  }
+
+  clear(): void {
+    this.#slots.clear();
+    this.#answers.length = 0;
+  }
+
+  get(taskId: number): Answer | undefined {
+    const slot = this.#slots.find(taskId);
+    return slot < 0 ? undefined : this.#answers[slot];
+  }
+
+  set(taskId: number, answer: Answer): void {
+    this.#answers[this.#slots.add(taskId)] = answer;
+  }
+
+  forget(taskId: number): void {
+    const slot = this.#slots.find(taskId);
+    if (slot >= 0) this.#answers[slot] = undefined;
+  }
 }
 
 /**
@@ -17,9 +47,9 @@ export interface Answer {
 export class RecentAnswers {
   readonly #limit: number;
   readonly #limitBytes: number;
-  #young = new ByTask<Answer>();
-  #old = new ByTask<Answer>();
-  /** Of the young ones. */
+  readonly #answers = new Generations(() => new Answers());
+  /** Of the young ones, with those that were forgotten since. */
+  #count = 0;
   #bytes = 0;
 
   constructor(limit: number, limitBytes: number) {
@@ -28,26 +58,32 @@ export class RecentAnswers {
   }
 
   get(application: string, taskId: number): Answer | undefined {
-    return this.#young.get(application, taskId) ?? this.#old.get(application, taskId);
+    return this.#answers.young(application)?.get(taskId) ?? this.#answers.old(application)?.get(taskId);
   }
 
   add(application: string, taskId: number, answer: Answer): void {
-    const known = this.get(application, taskId);
+    const young = this.#answers.young(application);
+    const old = this.#answers.old(application);
+    const said = young?.get(taskId);
+    const known = said ?? old?.get(taskId);
     if (known !== undefined) {
       // An attempt that was ended late says nothing about the lease that came after it.
       if (known.epoch > answer.epoch) return;
-      if (this.#young.get(application, taskId) !== undefined) this.#bytes -= known.data.length;
-      this.#young.delete(application, taskId);
-      this.#old.delete(application, taskId);
+      this.#bytes -= said?.data.length ?? 0;
+      young?.forget(taskId);
+      old?.forget(taskId);
     }
     const { length } = answer.data;
     if (length > this.#limitBytes) return;
-    if (this.#young.size >= this.#limit || this.#bytes + length > this.#limitBytes) {
-      this.#old = this.#young;
-      this.#young = new ByTask();
+    if (this.#count >= this.#limit || this.#bytes + length > this.#limitBytes) {
+      this.#answers.turn();
+      this.#count = 0;
       this.#bytes = 0;
     }
-    this.#young.set(application, taskId, answer);
+    const answers = this.#answers.open(application);
+    const { size } = answers;
+    answers.set(taskId, answer);
+    this.#count += answers.size - size;
     this.#bytes += length;
   }
 }
