@@ -1,10 +1,12 @@
+import { IdMap } from './id-map.ts';
+
 interface Tasks<T> {
-  readonly values: Map<number, T>;
+  readonly values: IdMap<T>;
   /** No id above it was ever set: ids mostly rise, and a look-up in a large map misses the cache. */
   highest: number;
 }
 
-/** Values by task. Task ids are unique in their application only; a string made of both for each look-up costs more than two maps. */
+/** Values by task. Task ids are unique in their application only; a string made of both for each look-up costs more than two look-ups. */
 export class ByTask<T> {
   readonly #applications = new Map<string, Tasks<T>>();
   #size = 0;
@@ -20,7 +22,7 @@ export class ByTask<T> {
 
   set(application: string, taskId: number, value: T): void {
     let tasks = this.#applications.get(application);
-    if (tasks === undefined) this.#applications.set(application, (tasks = { values: new Map(), highest: taskId }));
+    if (tasks === undefined) this.#applications.set(application, (tasks = { values: new IdMap(), highest: taskId }));
     else if (taskId > tasks.highest) tasks.highest = taskId;
     const { values } = tasks;
     const { size } = values;
@@ -30,7 +32,7 @@ export class ByTask<T> {
 
   delete(application: string, taskId: number): void {
     const values = this.#applications.get(application)?.values;
-    if (values?.delete(taskId) !== true) return;
+    if (values?.delete(taskId) === undefined) return;
     this.#size--;
     if (values.size === 0) this.#applications.delete(application);
   }

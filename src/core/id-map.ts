@@ -9,9 +9,9 @@ const SMALLEST = 16;
  * a reference to the new. Once a table has grown old, each later one is kept alive by the dead one before it, with all that
  * was in it: every young collection copies what long has ended, until a full one comes. Here what is deleted is gone.
  *
- * Open addressing, linear probing, deletion without marks (algorithm R). Iterates in no particular order.
+ * Open addressing, linear probing, deletion without marks (algorithm R). No value may be undefined.
  */
-export class IdMap<T extends object> {
+export class IdMap<T> {
   #ids: number[] = new Array<number>(SMALLEST).fill(0);
   #values: (T | undefined)[] = new Array<T | undefined>(SMALLEST).fill(undefined);
   #mask = SMALLEST - 1;
@@ -82,9 +82,14 @@ export class IdMap<T extends object> {
     this.#resize(SMALLEST);
   }
 
-  /** What it has now: it may be changed meanwhile. */
+  /** What it has now, rising; it may be changed meanwhile. */
+  ids(): number[] {
+    return this.#size === 0 ? [] : this.#ids.filter((_, at) => this.#values[at] !== undefined).sort((a, b) => a - b);
+  }
+
+  /** In the order of their ids, as it is now. */
   values(): T[] {
-    return this.#size === 0 ? [] : this.#values.filter((value) => value !== undefined);
+    return this.ids().map((id) => this.get(id) as T);
   }
 
   #home(id: number): number {

@@ -1,3 +1,4 @@
+import { IdMap } from '../core/id-map.ts';
 import type { ApplicationProfile, Placement, SpeculationPolicy, VerifyPolicy } from '../protocol/application.ts';
 import { dispatcherErrors } from './errors.ts';
 import { requirement } from './placement.ts';
@@ -76,7 +77,7 @@ export class ApplicationEntry {
   profile: ResolvedProfile;
   /** True: it announced itself, and is remembered while it has no tasks. */
   announced = false;
-  readonly tasks = new Map<number, TaskEntry>();
+  readonly tasks = new IdMap<TaskEntry>();
   readonly stages = new StageGraph();
   readonly runTimes = new RunTimes();
 

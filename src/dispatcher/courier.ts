@@ -1,5 +1,6 @@
 import type { Clock, Timer } from '../core/clock.ts';
 import { SparkProxyError } from '../core/errors.ts';
+import { IdMap } from '../core/id-map.ts';
 import type { Logger } from '../core/logger.ts';
 import { envelopeFactory, splitBatch } from '../protocol/batch.ts';
 import type { Transport } from '../transports/contract.ts';
@@ -49,7 +50,9 @@ export class Courier {
   readonly #logger: Logger;
   readonly #envelope: ReturnType<typeof envelopeFactory>;
   readonly #boxes = new Map<string, Box>();
-  readonly #pending = new Set<Promise<void>>();
+  /** Frames on their way, by a number. */
+  readonly #pending = new IdMap<Promise<void>>();
+  #sent = 0;
   #scheduled = false;
   #retry: Timer | undefined;
   #closed = false;
@@ -84,7 +87,7 @@ export class Courier {
   async flushed(): Promise<void> {
     do {
       this.#flush();
-      await Promise.all(this.#pending);
+      await Promise.all(this.#pending.values());
     } while (!this.#closed && this.#retry === undefined && [...this.#boxes.values()].some((box) => box.written.length + box.frames.length + box.underWay > 0));
   }
 
@@ -132,25 +135,26 @@ export class Courier {
       return;
     }
     box.underWay++;
-    const sending: Promise<void> = this.#transport.send(queue, this.#envelope(frame.type, body)).then(
+    const number = ++this.#sent;
+    const sending = this.#transport.send(queue, this.#envelope(frame.type, body)).then(
       () => {
         this.#warned = false;
-        this.#done(queue, box, sending);
+        this.#done(queue, box, number);
       },
       (cause: unknown) => {
         const code = SparkProxyError.is(cause) ? cause.code : '';
         if (code === 'SP_TRANSPORT_FRAME_TOO_LARGE') frame.refused(cause);
         else if (code === 'SP_TRANSPORT_CLOSED') this.close();
         else if (!this.#closed && this.#boxes.get(queue) === box) this.#again(queue, box, frame, cause);
-        this.#done(queue, box, sending);
+        this.#done(queue, box, number);
       },
     );
-    this.#pending.add(sending);
+    this.#pending.set(number, sending);
   }
 
-  #done(queue: string, box: Box, sending: Promise<void>): void {
+  #done(queue: string, box: Box, number: number): void {
     box.underWay--;
-    this.#pending.delete(sending);
+    this.#pending.delete(number);
     if (!this.#closed) this.#fill(queue, box);
   }
 

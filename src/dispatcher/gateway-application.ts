@@ -1,3 +1,4 @@
+import { IdMap } from '../core/id-map.ts';
 import { encodeFailure } from '../protocol/failure.ts';
 import type { ServiceCapacity } from '../protocol/service-messages.ts';
 import { withOwnPayload, type Blob, type StatusUpdate, type TaskDescription } from '../protocol/task.ts';
@@ -5,7 +6,7 @@ import type { DispatcherListener } from './contract.ts';
 import { dispatcherErrors } from './errors.ts';
 import type { ApplicationPort } from './local.ts';
 
-/** Terminal reports kept to be said again; both limits hold for each application. */
+/** Terminal reports kept to be said again, at least so many, at most twice that; both limits hold for each application. */
 const MAX_RECENT = 4096;
 const MAX_RECENT_BYTES = 8_388_608;
 /** A capacity that has not changed is said again at the beat only, which is no shorter than this. */
@@ -29,8 +30,10 @@ export class GatewayApplication implements DispatcherListener {
   /** Since when the register center does not know it. */
   absentSince: number | undefined;
   readonly #options: GatewayApplicationOptions;
-  readonly #live = new Set<number>();
-  readonly #recent = new Map<number, StatusUpdate>();
+  readonly #live = new IdMap<true>();
+  /** In two generations: when the young one is full, the old one is dropped. */
+  #recent = new IdMap<StatusUpdate>();
+  #earlier = new IdMap<StatusUpdate>();
   #recentBytes = 0;
   /** Tasks whose blobs have not come. */
   readonly #starving = new Map<number, { readonly task: TaskDescription; readonly missing: Set<string> }>();
@@ -51,12 +54,12 @@ export class GatewayApplication implements DispatcherListener {
     for (const task of tasks) {
       const { taskId } = task;
       if (this.#live.has(taskId)) continue;
-      const answered = this.#recent.get(taskId);
+      const answered = this.#recent.get(taskId) ?? this.#earlier.get(taskId);
       if (answered !== undefined) {
         this.#options.report(answered);
         continue;
       }
-      this.#live.add(taskId);
+      this.#live.set(taskId, true);
       const missing = task.commons.filter((hash) => !this.#options.hasBlob(hash));
       // A view would hold the whole frame for as long as one task waits.
       const kept = withOwnPayload(task);
@@ -107,13 +110,13 @@ export class GatewayApplication implements DispatcherListener {
 
   /** Ends one task, or all; says how many. */
   kill(taskId: number | undefined, reason: string): number {
-    const doomed = taskId === undefined ? [...this.#live] : this.#live.has(taskId) ? [taskId] : [];
+    const doomed = taskId === undefined ? this.#live.ids() : this.#live.has(taskId) ? [taskId] : [];
     for (const id of doomed) this.cancel(id, reason);
     return doomed.length;
   }
 
   handBackAll(): void {
-    this.#options.handBack([...this.#live]);
+    this.#options.handBack(this.#live.ids());
     this.#live.clear();
     this.#starving.clear();
   }
@@ -133,7 +136,7 @@ export class GatewayApplication implements DispatcherListener {
 
   statusUpdate(_application: string, update: StatusUpdate): void {
     if (update.state !== 'RUNNING') {
-      if (!this.#live.delete(update.taskId)) return;
+      if (this.#live.delete(update.taskId) === undefined) return;
       this.#remember(update);
     }
     this.#options.report(update);
@@ -153,12 +156,12 @@ export class GatewayApplication implements DispatcherListener {
 
   #remember(update: StatusUpdate): void {
     if (update.data.length > MAX_RECENT_BYTES) return;
+    if (this.#recent.size >= MAX_RECENT || this.#recentBytes + update.data.length > MAX_RECENT_BYTES) {
+      this.#earlier = this.#recent;
+      this.#recent = new IdMap();
+      this.#recentBytes = 0;
+    }
     this.#recent.set(update.taskId, update);
     this.#recentBytes += update.data.length;
-    for (const [taskId, oldest] of this.#recent) {
-      if (this.#recent.size <= MAX_RECENT && this.#recentBytes <= MAX_RECENT_BYTES) return;
-      this.#recent.delete(taskId);
-      this.#recentBytes -= oldest.data.length;
-    }
   }
 }

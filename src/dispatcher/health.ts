@@ -50,7 +50,7 @@ export class HealthTracker {
   /** A worker was lost. Call it while it still has its leases. */
   workerLost(worker: WorkerEntry, reason: string, now: number): void {
     const suspects: TaskEntry[] = [];
-    for (const entry of worker.leases) if (entry.phase === 'RUNNING' && suspects.length < MAX_SUSPECTS) suspects.push(entry.of ?? entry);
+    for (const entry of worker.leases.values()) if (entry.phase === 'RUNNING' && suspects.length < MAX_SUSPECTS) suspects.push(entry.of ?? entry);
     this.#fail(worker, true, suspects, `worker ${worker.id} was lost: ${reason}`, now);
   }
 

@@ -1,4 +1,5 @@
 import type { Clock } from '../core/clock.ts';
+import { IdMap } from '../core/id-map.ts';
 import type { TaskInfo } from '../protocol/admin.ts';
 import type { TaskDescription } from '../protocol/task.ts';
 import type { TaskObserver } from './local.ts';
@@ -27,7 +28,7 @@ interface Counts {
 /** Where each task ran: all that live, and the last ten thousand that have ended, oldest first out. */
 export class TaskHistory implements TaskObserver {
   readonly #clock: Clock;
-  readonly #live = new Map<string, Map<number, Known>>();
+  readonly #live = new Map<string, IdMap<Known>>();
   readonly #counts = new Map<string, Counts>();
   readonly #ended: Known[] = [];
   #next = 0;
@@ -38,7 +39,7 @@ export class TaskHistory implements TaskObserver {
 
   submitted(application: string, tasks: readonly TaskDescription[]): void {
     let live = this.#live.get(application);
-    if (live === undefined) this.#live.set(application, (live = new Map()));
+    if (live === undefined) this.#live.set(application, (live = new IdMap()));
     for (const { taskId, name } of tasks) {
       if (live.has(taskId)) continue;
       live.set(taskId, { application, taskId, name: name.slice(0, MAX_NAME), submittedAt: this.#clock.now(), state: 'WAITING', worker: '', ms: 0 });

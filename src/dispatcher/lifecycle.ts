@@ -225,8 +225,7 @@ export class TaskLifecycle {
     if (worker === undefined) this.#dequeue(copy);
     else {
       // The task takes the lease of its copy over.
-      worker.leases.delete(copy);
-      worker.leases.add(entry);
+      worker.leases.set(entry.sequence, entry);
       entry.worker = worker;
       entry.cost = copy.cost;
       entry.lastWorkerId = worker.id;

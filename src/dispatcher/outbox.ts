@@ -1,5 +1,6 @@
 import type { Logger } from '../core/logger.ts';
 import { SparkProxyError } from '../core/errors.ts';
+import { IdMap } from '../core/id-map.ts';
 import { BATCH_LIMITS, envelopeFactory, splitBatch, taskBytes } from '../protocol/batch.ts';
 import type { Content } from '../protocol/envelope.ts';
 import { tasksFor } from '../protocol/handover.ts';
@@ -35,9 +36,11 @@ export interface OutboxOptions {
  */
 export class Outbox {
   readonly #options: OutboxOptions;
-  readonly #boxes = new Map<string, Box>();
+  #boxes = new Map<string, Box>();
   readonly #envelope: ReturnType<typeof envelopeFactory>;
-  readonly #pending = new Set<Promise<void>>();
+  /** Frames on their way, by a number. */
+  readonly #pending = new IdMap<Promise<void>>();
+  #sent = 0;
   #scheduled = false;
 
   constructor(options: OutboxOptions) {
@@ -63,7 +66,7 @@ export class Outbox {
   /** Writes what waits; resolves when the transport has answered for everything written so far. */
   async flushed(): Promise<void> {
     this.#flush();
-    await Promise.all(this.#pending);
+    await Promise.all(this.#pending.values());
   }
 
   #box(workerId: string, queue: string): Box {
@@ -78,9 +81,9 @@ export class Outbox {
 
   #flush(): void {
     this.#scheduled = false;
-    const boxes = [...this.#boxes];
-    // Emptied first: what cannot be sent is reported while this loop runs, and may send more.
-    this.#boxes.clear();
+    const boxes = this.#boxes;
+    // Emptied first: what cannot be sent is reported while this loop runs, and may send more. Not cleared: see IdMap.
+    this.#boxes = new Map();
     for (const [workerId, box] of boxes) {
       for (const hash of box.blobs) this.#sendBlob(workerId, box.queue, hash);
       if (box.tasks.length > 0) for (const batch of splitBatch(box.tasks, taskBytes)) this.#sendTasks(workerId, box.queue, batch);
@@ -115,14 +118,15 @@ export class Outbox {
 
   #write(queue: string, type: string, body: Uint8Array | Content, refused: (cause: unknown) => void): void {
     const { transport, logger } = this.#options;
-    const sending: Promise<void> = transport.send(queue, this.#envelope(type, body)).then(
-      () => void this.#pending.delete(sending),
+    const number = ++this.#sent;
+    const sending = transport.send(queue, this.#envelope(type, body)).then(
+      () => void this.#pending.delete(number),
       (cause: unknown) => {
-        this.#pending.delete(sending);
+        this.#pending.delete(number);
         if (SparkProxyError.is(cause) && cause.code === 'SP_TRANSPORT_FRAME_TOO_LARGE') refused(cause);
         else logger.warn('a frame could not be sent; what it carried is sent again if its worker lives', { queue, type, error: (cause as Error).message });
       },
     );
-    this.#pending.add(sending);
+    this.#pending.set(number, sending);
   }
 }

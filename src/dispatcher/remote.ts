@@ -1,4 +1,5 @@
 import { atMost, systemClock, type Clock } from '../core/clock.ts';
+import { IdMap } from '../core/id-map.ts';
 import { createLogger, type Logger } from '../core/logger.ts';
 import type { ApplicationProfile, StageInfo } from '../protocol/application.ts';
 import { taskBytes } from '../protocol/batch.ts';
@@ -81,7 +82,7 @@ class RemoteDispatcher implements Dispatcher {
   readonly #tasks: Batched<LeasedTask>;
   readonly #cancels: Batched<CancelTask> = { type: MESSAGE.cancel, encode: encodeCancel, sizeOf: (c) => c.reason.length + 32, refused: () => undefined };
   readonly #releases: Batched<string> = { type: SERVICE_MESSAGE.release, encode: encodeBlobMissing, sizeOf: (hash) => hash.length, refused: () => undefined };
-  readonly #outstanding = new Map<number, Sent>();
+  readonly #outstanding = new IdMap<Sent>();
   readonly #runTimes = new RunTimes();
   /** Of the places that its capacity has, those of outstanding tasks. */
   #taken = 0;
@@ -299,7 +300,7 @@ class RemoteDispatcher implements Dispatcher {
       MESSAGE.blob,
       () => encodeBlob({ hash, bytes }),
       (cause) => {
-        for (const { task } of [...this.#outstanding.values()]) {
+        for (const { task } of this.#outstanding.values()) {
           if (task.commons.includes(hash)) this.#fail(task, dispatcherErrors.BLOB_UNAVAILABLE({ name: task.name, hash, reason: 'it cannot be sent' }, cause));
         }
       },
@@ -382,8 +383,7 @@ class RemoteDispatcher implements Dispatcher {
   }
 
   #forget(taskId: number): void {
-    this.#taken -= this.#outstanding.get(taskId)?.cost ?? 0;
-    this.#outstanding.delete(taskId);
+    this.#taken -= this.#outstanding.delete(taskId)?.cost ?? 0;
     this.#cancelled.delete(taskId);
     if (this.#outstanding.size === 0) this.#options.transport.setActive(false);
   }
@@ -399,8 +399,8 @@ class RemoteDispatcher implements Dispatcher {
         this.#capacity = NO_CAPACITY;
         // Should it come back: these are no more its to run.
         if (this.#leader !== undefined)
-          for (const taskId of this.#outstanding.keys()) this.#sendCancel(this.#leader, taskId, 'the dispatcher was not heard of, it ran inside');
-        this.#handBack([...this.#outstanding.keys()]);
+          for (const taskId of this.#outstanding.ids()) this.#sendCancel(this.#leader, taskId, 'the dispatcher was not heard of, it ran inside');
+        this.#handBack(this.#outstanding.ids());
         this.#tell((listener) => listener.capacityChanged());
       }
       return;

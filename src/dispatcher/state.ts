@@ -192,7 +192,7 @@ export class DispatcherState {
       this.#effects.push({ type: 'cancelOnWorker', workerId, application: id, taskId, epoch, reason });
     }
     if (application === undefined) return;
-    for (const taskId of [...application.tasks.keys()]) this.#tasks.cancel(id, taskId, reason, now);
+    for (const taskId of application.tasks.ids()) this.#tasks.cancel(id, taskId, reason, now);
     this.#ledger.retire(application);
   }
 
@@ -319,7 +319,7 @@ export class DispatcherState {
       this.#effects.outbox(worker).blobs.push(hash);
       return;
     }
-    for (const entry of [...worker.leases]) {
+    for (const entry of worker.leases.values()) {
       if (!entry.task.commons.includes(hash) || entry.worker !== worker) continue;
       const reason = 'it was released or is too large';
       const task = entry.of ?? entry;
@@ -335,7 +335,7 @@ export class DispatcherState {
       if (silence > this.#leaseMs) {
         this.#silent.set(worker.id, worker.registration);
         // If it is only slow, it need not finish what others are given now.
-        for (const entry of worker.leases) this.#effects.cancelOnWorker(entry, 'its lease has expired');
+        for (const entry of worker.leases.values()) this.#effects.cancelOnWorker(entry, 'its lease has expired');
         this.#loseWorker(worker, `no beat for ${Math.round(silence)} ms`, true, now);
       } else if (worker.deficitSince >= 0 && now - worker.deficitSince >= this.#resendAfterMs) {
         this.#resend(worker, now);
@@ -351,7 +351,7 @@ export class DispatcherState {
 
   #resend(worker: WorkerEntry, now: number): void {
     worker.deficitSince = now;
-    for (const entry of worker.leases) {
+    for (const entry of worker.leases.values()) {
       if (entry.phase === 'CANCELLING' || now - entry.sentAt < this.#resendAfterMs) continue;
       entry.sentAt = now;
       this.#resent++;
@@ -368,6 +368,6 @@ export class DispatcherState {
     this.#effects.push({ type: 'workerLost', workerId: worker.id, reason });
     if (counted) this.#health?.workerLost(worker, reason, now);
     if (this.#adoption.size > 0) for (const _orphan of this.#adoption.takeWhere(({ workerId }) => workerId === worker.id));
-    for (const entry of [...worker.leases].reverse()) this.#tasks.loseLease(entry, `lost with ${worker.id}: ${reason}`, counted, now);
+    for (const entry of worker.leases.values().reverse()) this.#tasks.loseLease(entry, `lost with ${worker.id}: ${reason}`, counted, now);
   }
 }

@@ -1,3 +1,4 @@
+import { IdMap } from '../core/id-map.ts';
 import type { Placement, StageInfo } from '../protocol/application.ts';
 import type { LeasedTask } from '../protocol/messages.ts';
 import type { Registration } from '../registry/contract.ts';
@@ -24,7 +25,8 @@ export class WorkerEntry implements Host {
   /** Most tasks it may hold, of those that take a place each. */
   readonly limit: number;
   readonly pools: KindPool[] = [];
-  readonly leases = new Set<TaskEntry>();
+  /** By their place in the order of submission. */
+  readonly leases = new IdMap<TaskEntry>();
   readonly #blobs = new Set<string>();
   outstanding = 0;
   /** What is left of its places, in parts of one; below 0 when tasks took more than was thought. */
@@ -196,7 +198,7 @@ export class WorkerPool {
   }
 
   grant(worker: WorkerEntry, entry: TaskEntry): void {
-    worker.leases.add(entry);
+    worker.leases.set(entry.sequence, entry);
     worker.outstanding++;
     if (entry.pool?.counted === false) return;
     const before = worker.room;
@@ -206,7 +208,8 @@ export class WorkerPool {
   }
 
   release(worker: WorkerEntry, entry: TaskEntry): void {
-    if (!worker.leases.delete(entry)) return;
+    if (worker.leases.get(entry.sequence) !== entry) return;
+    worker.leases.delete(entry.sequence);
     worker.outstanding--;
     if (entry.pool?.counted === false) return;
     const before = worker.room;

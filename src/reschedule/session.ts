@@ -4,6 +4,7 @@
  */
 import { hostname } from 'node:os';
 import { systemClock, type Timer } from '../core/clock.ts';
+import { IdMap } from '../core/id-map.ts';
 import { withoutPassword, type Configuration } from '../core/config.ts';
 import { createLogger } from '../core/logger.ts';
 import { makeTemporaryDirectory, removeTemporaryDirectory } from '../core/temporary.ts';
@@ -56,7 +57,7 @@ export class RescheduleSession implements DispatcherListener {
   readonly #url: string | undefined;
   readonly #instances: number;
   readonly #blobs = new Set<string>();
-  readonly #out = new Set<number>();
+  readonly #out = new IdMap<true>();
   #transport: Transport | undefined;
   #registry: RegisterCenter | undefined;
   #dispatcher: Dispatcher | undefined;
@@ -199,7 +200,7 @@ export class RescheduleSession implements DispatcherListener {
       return others;
     }
     for (const task of outside) {
-      this.#out.add(task.taskId);
+      this.#out.set(task.taskId, true);
       for (const hash of task.commons) {
         if (this.#blobs.has(hash)) continue;
         this.#blobs.add(hash);

@@ -1,4 +1,5 @@
 import type { Clock } from '../core/clock.ts';
+import { IdMap } from '../core/id-map.ts';
 import type { SparkProxyError } from '../core/errors.ts';
 import type { EventBus } from '../core/events.ts';
 import type { Sink, TaskResult } from '../executor/plan.ts';
@@ -49,8 +50,8 @@ export interface JobRequest {
 export class DAGScheduler implements TaskSchedulerListener {
   readonly #options: DagSchedulerOptions;
   readonly #outputs = new MapOutputTracker();
-  readonly #jobs = new Map<number, ActiveJob>();
-  readonly #stages = new Map<number, Stage>();
+  readonly #jobs = new IdMap<ActiveJob>();
+  readonly #stages = new IdMap<Stage>();
   readonly #shuffleStages = new Map<number, ShuffleMapStage>();
   readonly #waiting = new Set<Stage>();
   readonly #running = new Set<Stage>();
@@ -88,7 +89,7 @@ export class DAGScheduler implements TaskSchedulerListener {
   }
 
   cancelAll(reason: string): void {
-    for (const jobId of [...this.#jobs.keys()]) this.cancelJob(jobId, reason);
+    for (const jobId of this.#jobs.ids()) this.cancelJob(jobId, reason);
   }
 
   get activeJobs(): number {
@@ -362,7 +363,7 @@ export class DAGScheduler implements TaskSchedulerListener {
   }
 
   #endJob(job: ActiveJob, error: Error | undefined): void {
-    if (!this.#jobs.delete(job.jobId)) return;
+    if (this.#jobs.delete(job.jobId) === undefined) return;
     for (const stage of this.#collectStages(job.finalStage)) {
       stage.jobIds.delete(job.jobId);
       if (stage.jobIds.size > 0) continue;

@@ -1,3 +1,4 @@
+import { IdMap } from '../core/id-map.ts';
 import type { ThreadPool } from '../executor/thread-pool.ts';
 import { encodeFailure } from '../protocol/failure.ts';
 import { EMPTY_BYTES, type StatusUpdate, type TaskDescription } from '../protocol/task.ts';
@@ -13,7 +14,7 @@ export class LocalSchedulerBackend implements SchedulerBackend {
   readonly #pool: ThreadPool;
   readonly #blobs: BlobStore;
   readonly #threads: number;
-  readonly #running = new Map<number, TaskDescription>();
+  readonly #running = new IdMap<TaskDescription>();
   #reviving = false;
   #stopped = false;
 

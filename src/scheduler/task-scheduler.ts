@@ -1,4 +1,5 @@
 import type { Clock } from '../core/clock.ts';
+import { IdMap } from '../core/id-map.ts';
 import { SparkProxyError } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
 import type { TaskResult } from '../executor/plan.ts';
@@ -37,7 +38,7 @@ const PERMANENT = new Set([
  */
 export class TaskScheduler implements TaskSchedulerPort {
   readonly #managers: TaskSetManager[] = [];
-  readonly #byTask = new Map<number, TaskSetManager>();
+  readonly #byTask = new IdMap<TaskSetManager>();
   readonly #options: { readonly maxFailures: number; readonly clock: Clock; readonly logger: Logger };
   #listener: TaskSchedulerListener | undefined;
   #backend: SchedulerBackend | undefined;
@@ -162,7 +163,7 @@ export class TaskScheduler implements TaskSchedulerPort {
   /** Tasks launched on a lost executor are put back. Those re-dispatched elsewhere are their dispatcher's to keep. */
   executorLost(executorId: string, reason: string): void {
     for (const manager of [...this.#managers]) {
-      for (const attempt of [...manager.running.values()]) {
+      for (const attempt of manager.running.values()) {
         if (attempt.launchedOn !== executorId) continue;
         this.#byTask.delete(attempt.taskId);
         manager.handleFailure(attempt, 'LOST', false);

@@ -1,5 +1,6 @@
 import { StageTask, type StatusUpdate, type TaskDescription } from '../protocol/task.ts';
 import type { Clock } from '../core/clock.ts';
+import { IdMap } from '../core/id-map.ts';
 
 /** One task of a stage attempt, before it is launched. */
 export interface Task {
@@ -47,7 +48,7 @@ export class TaskSetManager {
   readonly #successful: boolean[];
   readonly #failures: number[];
   readonly #attempts: number[];
-  readonly running = new Map<number, RunningAttempt>();
+  readonly running = new IdMap<RunningAttempt>();
   #done = 0;
   /** No more launches: it failed, or a newer attempt of the stage has taken over. Running tasks may still succeed. */
   zombie = false;

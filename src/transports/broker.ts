@@ -1,3 +1,4 @@
+import { IdMap } from '../core/id-map.ts';
 import { envelopeBytes } from '../protocol/codec.ts';
 import type { Envelope } from '../protocol/envelope.ts';
 import { Deque } from './deque.ts';
@@ -73,7 +74,7 @@ class Consumer implements BrokerConsumer {
   readonly options: BrokerConsumerOptions;
   readonly #broker: Broker;
   readonly #queueName: string;
-  readonly #unacked = new Map<number, Entry>();
+  readonly #unacked = new IdMap<Entry>();
   #nextTag = 1;
   #cancelled = false;
   #ended = false;
@@ -99,13 +100,12 @@ class Consumer implements BrokerConsumer {
   }
 
   ack(tag: number): void {
-    if (this.#unacked.delete(tag)) this.resume();
+    if (this.#unacked.delete(tag) !== undefined) this.resume();
   }
 
   nack(tag: number, requeue: boolean): void {
-    const entry = this.#unacked.get(tag);
+    const entry = this.#unacked.delete(tag);
     if (entry === undefined) return;
-    this.#unacked.delete(tag);
     if (requeue) this.#broker.putBack(this.#queueName, [entry]);
     this.resume();
   }
@@ -124,7 +124,7 @@ class Consumer implements BrokerConsumer {
     if (this.#ended) return;
     this.#ended = true;
     this.cancel();
-    const entries = [...this.#unacked.values()];
+    const entries = this.#unacked.values();
     this.#unacked.clear();
     if (entries.length > 0) this.#broker.putBack(this.#queueName, entries);
   }

@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
 import { atMost, systemClock, type Clock, type Timer } from '../core/clock.ts';
 import { SparkProxyError } from '../core/errors.ts';
+import { IdMap } from '../core/id-map.ts';
 import { newId } from '../core/ids.ts';
 import { createLogger, type Logger } from '../core/logger.ts';
 import { TERM_EPOCHS } from '../protocol/application.ts';
@@ -95,7 +96,9 @@ class Worker implements WorkerHost {
   /** Dispatchers that led and are gone, and whose leases wait for the next. */
   readonly #orphaned = new Map<string, Timer>();
   readonly #ends: (() => unknown)[] = [];
-  readonly #deliveries = new Set<Delivery>();
+  /** Frames of tasks that are not done with, by a number. */
+  readonly #deliveries = new IdMap<Delivery>();
+  #received = 0;
   #started: HeldTask[] = [];
   #telling: Timer | undefined;
   #announcement: Announcement | undefined;
@@ -224,7 +227,7 @@ class Worker implements WorkerHost {
 
   async #end(): Promise<void> {
     for (const end of this.#ends.splice(0).reverse()) await this.#attempt(end);
-    for (const delivery of this.#deliveries) await this.#attempt(() => delivery.nack());
+    for (const delivery of this.#deliveries.values()) await this.#attempt(() => delivery.nack());
   }
 
   /** Closing goes on whatever fails: a closed transport, a dead hub. */
@@ -321,6 +324,7 @@ class Worker implements WorkerHost {
   }
 
   #receiveTasks(delivery: Delivery): void {
+    const number = ++this.#received;
     const { sender, replyTo } = delivery.envelope;
     const tasks = tasksOf(delivery.envelope);
     // One more than its tasks, so that it is not acknowledged while they are being looked at.
@@ -330,11 +334,11 @@ class Worker implements WorkerHost {
       replyTo,
       settle: () => {
         if (--left > 0) return;
-        this.#deliveries.delete(delivery);
+        this.#deliveries.delete(number);
         delivery.ack();
       },
     };
-    this.#deliveries.add(delivery);
+    this.#deliveries.set(number, delivery);
     for (const leased of tasks) this.#tasks.offer(leased, frame);
     frame.settle();
     this.#tasks.start();

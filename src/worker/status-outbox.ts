@@ -1,4 +1,5 @@
 import type { Clock, Timer } from '../core/clock.ts';
+import { IdMap } from '../core/id-map.ts';
 import { SparkProxyError } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
 import { envelopeFactory, splitBatch, statusBytes } from '../protocol/batch.ts';
@@ -40,11 +41,13 @@ export class StatusOutbox {
   readonly #clock: Clock;
   readonly #logger: Logger;
   readonly #envelope: ReturnType<typeof envelopeFactory>;
-  readonly #updates = new Map<string, OutgoingStatus[]>();
-  readonly #missing = new Map<string, Set<string>>();
+  #updates = new Map<string, OutgoingStatus[]>();
+  #missing = new Map<string, Set<string>>();
   /** Queues nobody reads at present: what is added for them is kept until it is rerouted or dropped. */
   readonly #held = new Set<string>();
-  readonly #pending = new Set<Promise<void>>();
+  /** Frames on their way, by a number. */
+  readonly #pending = new IdMap<Promise<void>>();
+  #sent = 0;
   /** Queue of the leader that is followed. */
   #leader: string | undefined;
   /** How tasks ended, as the leader was told lately: should it be gone before it has read that, the next one is told. */
@@ -142,7 +145,7 @@ export class StatusOutbox {
   /** Resolves when the transport has answered for everything added so far. */
   async flushed(): Promise<void> {
     this.#flush();
-    await Promise.all(this.#pending);
+    await Promise.all(this.#pending.values());
   }
 
   close(): void {
@@ -156,10 +159,11 @@ export class StatusOutbox {
   #flush(): void {
     if (this.#closed) return;
     this.#scheduled = false;
-    const missing = [...this.#missing];
+    const missing = this.#missing;
     const updates = [...this.#updates];
-    this.#missing.clear();
-    this.#updates.clear();
+    if (missing.size > 0) this.#missing = new Map();
+    // Not cleared: see IdMap.
+    this.#updates = new Map();
     for (const queue of this.#held) {
       const kept = updates.findIndex(([name]) => name === queue);
       if (kept >= 0) this.#updates.set(...(updates.splice(kept, 1)[0] as [string, OutgoingStatus[]]));
@@ -225,14 +229,15 @@ export class StatusOutbox {
   }
 
   #write(queue: string, type: string, body: Uint8Array | Content, taken: () => void, failed: (cause: unknown) => void): void {
-    const sending: Promise<void> = this.#transport.send(queue, this.#envelope(type, body)).then(
+    const number = ++this.#sent;
+    const sending = this.#transport.send(queue, this.#envelope(type, body)).then(
       () => {
-        this.#pending.delete(sending);
+        this.#pending.delete(number);
         this.#warned = false;
         taken();
       },
       (cause: unknown) => {
-        this.#pending.delete(sending);
+        this.#pending.delete(number);
         // Closed by this process: there is no later.
         if (SparkProxyError.is(cause) && cause.code === 'SP_TRANSPORT_CLOSED') this.close();
         if (!this.#closed && !this.#warned) this.#logger.warn('a frame could not be sent', { queue, type, error: (cause as Error).message });
@@ -240,6 +245,6 @@ export class StatusOutbox {
         failed(cause);
       },
     );
-    this.#pending.add(sending);
+    this.#pending.set(number, sending);
   }
 }

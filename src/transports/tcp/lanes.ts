@@ -1,3 +1,4 @@
+import { IdMap } from '../../core/id-map.ts';
 import type { Envelope } from '../../protocol/envelope.ts';
 import { Deque } from '../deque.ts';
 
@@ -25,12 +26,12 @@ export class Lanes {
   readonly #write: (seq: number, operation: Operation) => void;
   readonly #writable: () => boolean;
   readonly #lanes = new Map<string, Lane>();
-  /** Written and unconfirmed, in order of their numbers. */
-  readonly #pending = new Map<number, Operation>();
+  /** Written and unconfirmed, by their numbers. */
+  readonly #pending = new IdMap<Operation>();
   #nextSeq = 1;
   #open = false;
-  /** What is unconfirmed from earlier connections and not yet written again. */
-  #again: MapIterator<[number, Operation]> | undefined;
+  /** What was unconfirmed when the connection ended, as numbers that fall, and is not yet written again. */
+  #again: number[] | undefined;
   #windowFrames = 1;
   #windowBytes = 1;
 
@@ -45,15 +46,19 @@ export class Lanes {
     this.#windowFrames = windowFrames;
     this.#windowBytes = windowBytes;
     this.#open = true;
-    this.#again = this.#pending.entries();
+    this.#again = this.#pending.ids().reverse();
     this.resume();
   }
 
   resume(): void {
     while (this.#again !== undefined && this.#open && this.#writable()) {
-      const { value, done } = this.#again.next();
-      if (done === true) this.#again = undefined;
-      else this.#write(value[0], value[1]);
+      const seq = this.#again.pop();
+      if (seq === undefined) {
+        this.#again = undefined;
+        break;
+      }
+      const operation = this.#pending.get(seq);
+      if (operation !== undefined) this.#write(seq, operation);
     }
     for (const lane of this.#lanes.values()) this.#pump(lane);
   }
@@ -76,9 +81,8 @@ export class Lanes {
 
   /** The hub has done it, or refused it. */
   settle(seq: number, error?: Error): void {
-    const operation = this.#pending.get(seq);
+    const operation = this.#pending.delete(seq);
     if (operation === undefined) return;
-    this.#pending.delete(seq);
     const lane = this.#lanes.get(operation.queue) as Lane;
     lane.frames--;
     lane.bytes -= operation.bytes;
@@ -90,7 +94,7 @@ export class Lanes {
 
   /** Gives everything up. */
   failAll(error: Error): void {
-    const operations = [...this.#pending.values()];
+    const operations = this.#pending.values();
     for (const lane of this.#lanes.values()) {
       for (let next = lane.waiting.shift(); next !== undefined; next = lane.waiting.shift()) operations.push(next);
     }
