@@ -154,7 +154,7 @@ export class Courier {
 
   #done(queue: string, box: Box, number: number): void {
     box.underWay--;
-    this.#pending.delete(number);
+    void this.#pending.delete(number);
     if (!this.#closed) this.#fill(queue, box);
   }
 

@@ -122,7 +122,7 @@ export class Outbox {
     const sending = transport.send(queue, this.#envelope(type, body)).then(
       () => void this.#pending.delete(number),
       (cause: unknown) => {
-        this.#pending.delete(number);
+        void this.#pending.delete(number);
         if (SparkProxyError.is(cause) && cause.code === 'SP_TRANSPORT_FRAME_TOO_LARGE') refused(cause);
         else logger.warn('a frame could not be sent; what it carried is sent again if its worker lives', { queue, type, error: (cause as Error).message });
       },

@@ -232,12 +232,12 @@ export class StatusOutbox {
     const number = ++this.#sent;
     const sending = this.#transport.send(queue, this.#envelope(type, body)).then(
       () => {
-        this.#pending.delete(number);
+        void this.#pending.delete(number);
         this.#warned = false;
         taken();
       },
       (cause: unknown) => {
-        this.#pending.delete(number);
+        void this.#pending.delete(number);
         // Closed by this process: there is no later.
         if (SparkProxyError.is(cause) && cause.code === 'SP_TRANSPORT_CLOSED') this.close();
         if (!this.#closed && !this.#warned) this.#logger.warn('a frame could not be sent', { queue, type, error: (cause as Error).message });
