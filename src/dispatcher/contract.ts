@@ -115,8 +115,8 @@ export interface Dispatcher {
   stages(application: string, stages: readonly StageInfo[]): void;
   /** What there is and what is free of it now; the credit in tasks, of which short ones take less than 1: see `cost`. */
   capacity(): { readonly slots: number; readonly credit: number; readonly workers: number };
-  /** What a task of this stage takes of the credit: 1, or less when tasks of the stage have proved short. */
-  cost(application: string, stageId: number): number;
+  /** What a task of the stage with these common blobs takes of the credit: 1, or less when tasks of the stage have proved short. */
+  cost(application: string, commons: readonly string[]): number;
   stats(): DispatcherStats;
   close(): Promise<void>;
 }

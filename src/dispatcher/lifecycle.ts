@@ -155,7 +155,7 @@ export class TaskLifecycle {
     const isGood = update.state === 'FINISHED';
     if (isGood) {
       worker.finished++;
-      if (update.runMs !== undefined) task.owner.runTimes.learn(task.task.stageId, update.runMs);
+      if (update.runMs !== undefined) task.owner.runTimes.learn(task.task.commons, update.runMs);
     } else worker.failed++;
     this.#endLease(entry);
     if (isGood && speculation !== undefined) this.#speculation.finished(entry, now - (entry.phase === 'RUNNING' ? entry.startedAt : entry.leasedAt));

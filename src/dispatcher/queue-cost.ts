@@ -4,7 +4,7 @@ import { StageTask, type TaskDescription } from '../protocol/task.ts';
 export const PLACE = 1024;
 /** Short tasks a slot is sent at most: one frame of them. */
 const MAX_QUEUED = 64;
-/** Stages whose run times are remembered; beyond, all are learned anew. */
+/** Stages whose run times are remembered; beyond, all are learned anew. Known by their code: one that comes again is. */
 const MAX_STAGES = 1024;
 
 /** How much may wait at a worker for each of its slots. */
@@ -23,21 +23,22 @@ interface RunTime {
 
 /** How long the tasks of an application's stages run, as workers say. */
 export class RunTimes {
-  readonly #stages = new Map<number, RunTime>();
+  readonly #stages = new Map<string, RunTime>();
 
-  learn(stageId: number, meanMs: number): void {
-    const known = this.#stages.get(stageId);
+  learn(commons: readonly string[], meanMs: number): void {
+    const code = commons[0] ?? '';
+    const known = this.#stages.get(code);
     if (known !== undefined) {
       known.meanMs = meanMs;
       known.count++;
       return;
     }
     if (this.#stages.size >= MAX_STAGES) this.#stages.clear();
-    this.#stages.set(stageId, { meanMs, count: 1 });
+    this.#stages.set(code, { meanMs, count: 1 });
   }
 
-  of(stageId: number): RunTime | undefined {
-    return this.#stages.get(stageId);
+  of(commons: readonly string[]): RunTime | undefined {
+    return this.#stages.get(commons[0] ?? '');
   }
 }
 
@@ -48,12 +49,12 @@ export class RunTimes {
  * that happens to be long.
  */
 export function costOf(task: TaskDescription, times: RunTimes, limits: QueueLimits): number {
-  return task instanceof StageTask ? stageCost(task.stageId, times, limits) : PLACE;
+  return task instanceof StageTask ? stageCost(task.commons, times, limits) : PLACE;
 }
 
-/** What a task of this stage takes of the credit of a worker, or of an application. */
-export function stageCost(stageId: number, times: RunTimes, { depth, ms }: QueueLimits): number {
-  const time = times.of(stageId);
+/** What a task of a stage takes of the credit of a worker, or of an application; the stage by the first of its common blobs, its code. */
+export function stageCost(commons: readonly string[], times: RunTimes, { depth, ms }: QueueLimits): number {
+  const time = times.of(commons);
   if (time === undefined || ms <= 0) return PLACE;
   const places = depth * PLACE;
   return Math.min(PLACE, Math.ceil(Math.max(places / Math.min(MAX_QUEUED, time.count), (places * time.meanMs) / ms)));

@@ -200,8 +200,8 @@ class RemoteDispatcher implements Dispatcher {
     return { slots, credit: Math.max(0, limit * PLACE - this.#taken) / PLACE, workers };
   }
 
-  cost(_application: string, stageId: number): number {
-    return stageCost(stageId, this.#runTimes, this.#queueLimits) / PLACE;
+  cost(_application: string, commons: readonly string[]): number {
+    return stageCost(commons, this.#runTimes, this.#queueLimits) / PLACE;
   }
 
   /** As the dispatcher's own: what it says of its capacity tells its depth. */
@@ -362,7 +362,7 @@ class RemoteDispatcher implements Dispatcher {
     const sent = this.#outstanding.get(taskId);
     if (sent === undefined) return;
     if (state !== 'RUNNING') {
-      if (update.runMs !== undefined) this.#runTimes.learn(sent.task.stageId, update.runMs);
+      if (update.runMs !== undefined) this.#runTimes.learn(sent.task.commons, update.runMs);
       this.#forget(taskId);
       this.#stats.ended(state, update.executorId);
     }

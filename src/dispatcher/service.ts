@@ -235,8 +235,8 @@ class DispatcherService implements LocalDispatcher {
     return this.#state.capacity();
   }
 
-  cost(application: string, stageId: number): number {
-    return this.#state.cost(application, stageId);
+  cost(application: string, commons: readonly string[]): number {
+    return this.#state.cost(application, commons);
   }
 
   stats() {

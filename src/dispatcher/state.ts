@@ -96,10 +96,10 @@ export class DispatcherState {
     return { slots: this.#workers.slots, credit: this.#workers.credit, workers: this.#workers.live.size };
   }
 
-  /** Of the credit, what a task of this stage takes: a place, or a part of one when its tasks are short. */
-  cost(application: string, stageId: number): number {
+  /** Of the credit, what a task of the stage with these common blobs takes: a place, or a part of one when its tasks are short. */
+  cost(application: string, commons: readonly string[]): number {
     const times = this.#ledger.application(application)?.runTimes;
-    return times === undefined ? 1 : stageCost(stageId, times, this.#queue) / PLACE;
+    return times === undefined ? 1 : stageCost(commons, times, this.#queue) / PLACE;
   }
 
   stats(): DispatcherStats {

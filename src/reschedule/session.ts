@@ -166,7 +166,7 @@ export class RescheduleSession implements DispatcherListener {
     this.#context.backend.reviveOffers();
   }
 
-  readonly #cost = (stageId: number): number => this.#dispatcher?.cost(this.#context.applicationId, stageId) ?? 1;
+  readonly #cost = (commons: readonly string[]): number => this.#dispatcher?.cost(this.#context.applicationId, commons) ?? 1;
 
   /** Offers for the scheduler, or undefined: those of the backend itself. */
   offers(): WorkerOffer[] | undefined {

@@ -6,8 +6,8 @@ export interface WorkerOffer {
   readonly host: string;
   /** Tasks it can be launched now, while what is left is above 0. */
   readonly cores: number;
-  /** Of the cores, what a task of this stage takes; less than 1 where short tasks share one. @defaultValue 1 */
-  readonly cost?: (stageId: number) => number;
+  /** Of the cores, what a task of the stage with these common blobs takes; less than 1 where short tasks share one. @defaultValue 1 */
+  readonly cost?: (commons: readonly string[]) => number;
 }
 
 /**

@@ -86,7 +86,8 @@ export class TaskScheduler implements TaskSchedulerPort {
     const newTaskId = (): number => this.#nextTaskId++;
     const free = offers.map((offer) => offer.cores);
     for (const manager of this.#managers) {
-      const costs = offers.map(({ cost }) => cost?.(manager.taskSet.stageId) ?? 1);
+      const { commons = [] } = manager.taskSet.tasks[0] ?? {};
+      const costs = offers.map(({ cost }) => cost?.(commons) ?? 1);
       // One task an executor and turn, so that a wave is spread over executors.
       for (let any = true; any && manager.hasPending;) {
         any = false;

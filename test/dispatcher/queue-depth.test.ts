@@ -6,7 +6,7 @@ import { APP, machine, sent, task, tasks } from './fixtures.ts';
 
 /** Tasks of one stage of the embedded engine. */
 const ofStage = (stageId: number, count: number, from: number): Submission[] =>
-  Array.from({ length: count }, (_, i) => ({ application: APP, task: new StageTask(task(from + i, { stageId })) }));
+  Array.from({ length: count }, (_, i) => ({ application: APP, task: new StageTask(task(from + i, { stageId, commons: [`code of ${stageId}`] })) }));
 
 type Machine = ReturnType<typeof machine>;
 
@@ -47,7 +47,7 @@ describe('how many tasks wait at a worker', () => {
     expect(sent(m.submit(ofStage(2, 200, 0)))).toHaveLength(2);
     m.handle({ type: 'cancelApplication', application: APP, reason: 'over' });
     const n = learned(0.1);
-    expect(sent(n.submit(tasks(200, { stageId: 1 })))).toHaveLength(2);
+    expect(sent(n.submit(tasks(200, { stageId: 1, commons: ['code of 1'] })))).toHaveLength(2);
     const lossy = learned(0.1);
     expect(sent(lossy.submit(ofStage(1, 40, 0)))).toHaveLength(40);
     lossy.join('b');
@@ -82,8 +82,8 @@ describe('how many tasks wait at a worker', () => {
 
   test('who launches tasks is told what one of a stage takes of the credit', () => {
     const m = learned(0.5);
-    expect(m.state.cost(APP, 1)).toBeCloseTo(0.1, 2);
-    expect(m.state.cost(APP, 2)).toBe(1);
-    expect(m.state.cost('nobody', 1)).toBe(1);
+    expect(m.state.cost(APP, ['code of 1'])).toBeCloseTo(0.1, 2);
+    expect(m.state.cost(APP, ['code of 2'])).toBe(1);
+    expect(m.state.cost('nobody', ['code of 1'])).toBe(1);
   });
 });

@@ -155,18 +155,22 @@ test('an application learns from results how many tasks of a stage it may have o
   await c.worker(runner);
   const app = await c.application();
   await workers(app.dispatcher, 1);
+  const stage = blob('a stage');
+  app.dispatcher.putBlob(stage);
   const submit = (count: number, from: number): void =>
-    app.dispatcher.submit(Array.from({ length: count }, (_, i) => ({ application: app.id, task: new StageTask(task(from + i, { stageId: 3 })) })));
+    app.dispatcher.submit(
+      Array.from({ length: count }, (_, i) => ({ application: app.id, task: new StageTask(task(from + i, { stageId: 3, commons: [stage.hash] })) })),
+    );
   expect(app.dispatcher.capacity()).toEqual({ slots: 4, credit: 8, workers: 1 });
   submit(2, 0);
   expect(app.dispatcher.capacity().credit).toBe(6);
   await app.heard.until(() => app.heard.ended.length === 2);
-  expect(app.dispatcher.cost(app.id, 3)).toBe(1);
+  expect(app.dispatcher.cost(app.id, [stage.hash])).toBe(1);
   submit(8, 2);
   await app.heard.until(() => app.heard.ended.length === 10);
   // 5 ms for each slot: 40 of them for 4 slots, which have 8 places.
-  expect(app.dispatcher.cost(app.id, 3)).toBeCloseTo(0.2, 2);
-  expect(app.dispatcher.cost(app.id, 4)).toBe(1);
+  expect(app.dispatcher.cost(app.id, [stage.hash])).toBeCloseTo(0.2, 2);
+  expect(app.dispatcher.cost(app.id, ['other'])).toBe(1);
   submit(30, 10);
   expect(app.dispatcher.capacity().credit).toBeCloseTo(2, 1);
   await app.heard.until(() => app.heard.ended.length === 40);

@@ -11,7 +11,8 @@ interface ModelTask {
   epoch: number;
   /** Of its submission: nothing was leased since while `epoch` is the same. */
   readonly submitted: number;
-  readonly stageId: number;
+  /** What its stage is known by. */
+  readonly code: string;
   /** Epoch of each lease that was sent and has not ended -> its worker. */
   readonly leases: Map<number, string>;
   /** Epochs whose RUNNING was reported. */
@@ -102,7 +103,7 @@ export class InvariantChecker {
       const task = this.tasks.get(key);
       if (update.state === 'FINISHED' && (update.runMs ?? Infinity) < (this.#options.shortMs ?? 0)) {
         if (task === undefined) this.#shortOrphans.add(key);
-        else this.#short.add(`${application}/${task.stageId}`);
+        else this.#short.add(`${application}/${task.code}`);
       }
       if (task === undefined || !task.live || task.leases.get(epoch) !== workerId) continue;
       // One before it in the frame has ended this lease, or the task.
@@ -123,9 +124,9 @@ export class InvariantChecker {
           const known = this.tasks.get(key);
           if (known?.live === true) continue;
           const epoch = known?.epoch ?? this.#base;
-          const { stageId } = task;
-          if (this.#shortOrphans.has(key)) this.#short.add(`${application}/${stageId}`);
-          this.tasks.set(key, { live: true, ends: 0, commits: 0, epoch, submitted: epoch, stageId, leases: new Map(), said: new Set() });
+          const code = task.commons[0] as string;
+          if (this.#shortOrphans.has(key)) this.#short.add(`${application}/${code}`);
+          this.tasks.set(key, { live: true, ends: 0, commits: 0, epoch, submitted: epoch, code, leases: new Map(), said: new Set() });
           this.#live++;
         }
         return;
@@ -221,7 +222,7 @@ export class InvariantChecker {
       if (epoch <= model.epoch) this.#violate(`${key} was leased under epoch ${epoch} after ${model.epoch}`);
       if (worker.draining || this.#drains.has(effect.workerId)) this.#violate(`${key} was sent to ${effect.workerId}, which is draining`);
       if (this.#options.mayRun?.(application, effect.workerId) === false) this.#violate(`${key} was sent to ${effect.workerId}, where it must not run`);
-      const mayShare = task instanceof StageTask && model.epoch === model.submitted && this.#short.has(`${application}/${task.stageId}`);
+      const mayShare = task instanceof StageTask && model.epoch === model.submitted && this.#short.has(`${application}/${task.commons[0]}`);
       model.epoch = epoch;
       model.leases.set(epoch, effect.workerId);
       worker.leases.set(`${key}@${epoch}`, mayShare);
