@@ -194,6 +194,8 @@ export interface TaskRecord {
   /** Milliseconds since the epoch, as the driver has them. */
   readonly launched: number;
   readonly finished: number;
+  /** It ended after the application had: nobody but the log was told. */
+  readonly late: boolean;
 }
 
 export interface EventLog {
@@ -236,9 +238,11 @@ export function readEventLog(directory: string): EventLog {
   const executors = new Map<string, { host: string; cores: number; external: boolean }>();
   const stages: string[] = [];
   const removed: string[] = [];
+  let hasEnded = false;
   const files = readdirSync(directory, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile() && !/^(appstatus|\.)/.test(entry.name));
   for (const file of files) {
     for (const line of readFileSync(join(file.parentPath, file.name), 'utf8').split('\n')) {
+      if (line.includes('"Event":"SparkListenerApplicationEnd"')) hasEnded = true;
       if (!/"Event":"SparkListener(TaskEnd|ExecutorAdded|ExecutorRemoved|StageCompleted)"/.test(line)) continue;
       const event = JSON.parse(line) as LoggedEvent;
       const [task, executor, stage, id] = [event['Task Info'], event['Executor Info'], event['Stage Info'], event['Executor ID']];
@@ -252,6 +256,7 @@ export function readEventLog(directory: string): EventLog {
           ok: !task.Failed && !task.Killed,
           launched: task['Launch Time'],
           finished: task['Finish Time'],
+          late: hasEnded,
         });
       } else if (stage !== undefined) stages.push(`${stage['Stage ID']}.${stage['Stage Attempt ID']}`);
       else if (executor !== undefined && id !== undefined)
