@@ -93,8 +93,7 @@ function item(one: Plain): void {
   }
 }
 
-function readItem(reader: BinaryReader): Plain {
-  const how = reader.u8();
+function readItem(reader: BinaryReader, how = reader.u8()): Plain {
   switch (how) {
     case UNDEFINED:
       return undefined;
@@ -111,9 +110,8 @@ function rest(reader: BinaryReader): unknown {
   const how = reader.u8();
   switch (how) {
     case UNDEFINED:
-      return undefined;
     case NUMBER:
-      return reader.f64();
+      return readItem(reader, how);
     case BYTES: {
       const bytes = reader.raw(reader.remaining);
       return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
