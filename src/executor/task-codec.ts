@@ -35,13 +35,8 @@ function begin(): BinaryWriter {
 
 /** Ends the message with a value: encoded records are Buffers and go as they are. @throws SP_COLUMN_NOT_DATA */
 function finish(value: unknown): Uint8Array {
-  if (value === undefined) {
-    writer.u8(UNDEFINED);
-    return writer.finish();
-  }
-  if (typeof value === 'number') {
-    writer.u8(NUMBER);
-    writer.f64(value);
+  if (value === undefined || typeof value === 'number') {
+    item(value);
     return writer.finish();
   }
   if (isShortAscii(value)) {
