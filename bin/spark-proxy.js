@@ -10,4 +10,7 @@ if (!existsSync(built)) {
   console.error('spark-proxy is not built in this checkout yet: run npm run build.');
   process.exit(1);
 }
+// The rest is compiled once, not at each start.
+const { keepCompiledCode } = await import(new URL('../dist/core/compile-cache.js', import.meta.url).href);
+keepCompiledCode();
 await import(built.href);

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import type { Configuration } from '../core/config.ts';
 import { environmentName } from '../core/config.ts';
 import type { Clock } from '../core/clock.ts';
+import { withCompileCache } from '../core/compile-cache.ts';
 import { createLogger } from '../core/logger.ts';
 import { RESCHEDULE_ERRORS } from './errors.ts';
 
@@ -65,7 +66,7 @@ export function startWorkerProcesses(
   clock: Clock,
   onDeath: (pid: number) => void,
 ): WorkerProcesses {
-  const env: NodeJS.ProcessEnv = { ...process.env };
+  const env = { ...withCompileCache(process.env) };
   for (const key of INHERITED) if (configuration.has(key)) env[environmentName(key)] = settingOf(configuration, key);
   for (const key of CREDENTIALS) {
     const value = configuration.get(key);
