@@ -5,6 +5,10 @@ export const sparkErrors = defineErrors('SPARK', {
     'the agent link at {remote} was refused: {reason}',
     'check that both sides have the same key (SPARK_PROXY_KEY_FILE) and versions of spark-proxy that go together',
   ],
+  LISTEN_FAILED: [
+    'the agent link cannot listen on {host}:{port}: {reason}',
+    'another process may hold the port: name a free one by agent.listen or --agent-port',
+  ],
   MALFORMED_FRAME: [
     'a frame of the agent link is malformed: {reason}',
     'something else than the agent speaks on this port, or the versions do not go together; the connection was closed',

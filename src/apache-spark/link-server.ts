@@ -47,7 +47,7 @@ const HELLO_MS = 10_000;
 /** Connections that have not said who they are. */
 const MAX_STRANGERS = 256;
 
-/** @throws the error of listen, such as EADDRINUSE */
+/** @throws SP_SPARK_LISTEN_FAILED */
 export async function startLinkServer(options: LinkServerOptions): Promise<LinkServer> {
   const peers = new Set<Connection>();
   let strangers = 0;
@@ -62,8 +62,12 @@ export async function startLinkServer(options: LinkServerOptions): Promise<LinkS
     socket.once('close', () => peers.delete(connection));
   });
   await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(options.port, options.host, () => resolve());
+    const fail = (cause: Error): void => reject(sparkErrors.LISTEN_FAILED({ host: options.host, port: options.port, reason: cause.message }, cause));
+    server.once('error', fail);
+    server.listen(options.port, options.host, () => {
+      server.removeListener('error', fail);
+      resolve();
+    });
   });
   server.on('error', (error) => options.logger.warn('the agent link', { error: error.message }));
   return {

@@ -60,7 +60,7 @@ export interface AgentService {
 /** Ended applications that are still told of. */
 const MAX_ENDED = 64;
 
-/** @throws the error of listen */
+/** @throws SP_SPARK_LISTEN_FAILED */
 export async function startAgentService(options: AgentServiceOptions): Promise<AgentService> {
   const service = new Agents(options);
   await service.open();

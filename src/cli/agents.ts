@@ -36,7 +36,7 @@ export interface ConfiguredAgents {
   close(): Promise<void>;
 }
 
-/** The agent link as configuration says: its keys, and secrets sealed for workers. @throws the error of listen; SP_SECURITY_* */
+/** The agent link as configuration says: its keys, and secrets sealed for workers. @throws SP_SPARK_LISTEN_FAILED; SP_SECURITY_* */
 export async function startAgents(
   configuration: Configuration,
   { host, dispatcher, ...where }: Pick<AgentServiceOptions, 'port' | 'registry' | 'selector' | 'expectedWorkers'> & AgentsOf,
@@ -73,7 +73,7 @@ export async function startAgents(
   };
 }
 
-/** Undefined: `agent.listen` is not set. @throws the error of listen; SP_CLI_* */
+/** Undefined: `agent.listen` is not set. @throws SP_SPARK_LISTEN_FAILED; SP_CLI_* */
 export async function startConfiguredAgents(
   configuration: Configuration,
   { dispatcher, registry, selector }: { readonly dispatcher: LocalDispatcher; readonly registry: RegisterCenter; readonly selector: HostSelector },

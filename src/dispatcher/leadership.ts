@@ -94,8 +94,10 @@ export class Leadership {
     });
     this.#ends.push(off);
     if (seat === 'hub') {
-      this.#move(() => this.#lead());
-      await this.#moving;
+      // Nobody else will lead in its place: what keeps it from that is its caller's to know.
+      const leading = this.#lead();
+      this.#moving = leading.catch(() => undefined);
+      await leading;
       if (!this.isLeading) throw dispatcherErrors.CLOSED();
       return;
     }

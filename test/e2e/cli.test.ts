@@ -1,4 +1,6 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
@@ -103,4 +105,14 @@ test('a command is loaded when it is asked for, and no other', async () => {
   const forRun = await loaded('run', '--help');
   expect(forRun).toContain('cli/run.js');
   expect(forRun.filter((name) => /^(?:apache-spark|scheduler|dispatcher|transports)\//.test(name))).toEqual([]);
+});
+
+test('a dispatcher says which port another process holds', async () => {
+  const holder = createServer().listen(0, '127.0.0.1');
+  await once(holder, 'listening');
+  const { port } = holder.address() as AddressInfo;
+  const { code, stderr } = await run(['dispatcher', '--url', 'tcp://127.0.0.1:0', '--agent-port', String(port)]);
+  holder.close();
+  expect(stderr).toMatch(new RegExp(`the agent link cannot listen on 127.0.0.1:${port}: .*EADDRINUSE[^]*code: SP_SPARK_LISTEN_FAILED`));
+  expect(code).toBe(1);
 });

@@ -1,16 +1,32 @@
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
-import { createServer, type AddressInfo } from 'node:net';
-import { mkdtempSync, openSync, closeSync, readFileSync, rmSync } from 'node:fs';
+import { randomInt } from 'node:crypto';
+import { createServer } from 'node:net';
+import { existsSync, mkdtempSync, openSync, closeSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+const LOWEST_PORT = 10_000;
+const PORT_RANGE = '/proc/sys/net/ipv4/ip_local_port_range';
+
+/** Below those that the system itself gives to connections: nobody takes one of these between its choice and its use. */
+function portsOfOurs(): number {
+  const lowest = existsSync(PORT_RANGE) ? Number.parseInt(readFileSync(PORT_RANGE, 'utf8'), 10) : 32_768;
+  return Math.max(lowest, LOWEST_PORT + 10_000);
+}
+
 /** A port nobody listens on, on the loopback interface. */
 export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise<void>((resolve) => server.close(() => resolve()));
-  return port;
+  for (;;) {
+    const port = randomInt(LOWEST_PORT, portsOfOurs());
+    const server = createServer();
+    const isFree = await new Promise<boolean>((resolve) => {
+      server.once('error', () => resolve(false));
+      server.listen(port, '127.0.0.1', () => resolve(true));
+    });
+    if (!isFree) continue;
+    await new Promise<void>((resolve) => server.close(() => resolve()));
+    return port;
+  }
 }
 
 export function serverDirectory(prefix: string): string {
