@@ -1,11 +1,13 @@
 /**
  * `npm run services`: installs what the tests use beside Node (servers and languages) where it is missing.
  * As root on Debian or Ubuntu it installs packages, without starting their daemons: tests start private instances. What no
- * package brings (Spark) is fetched into the cache.
+ * package brings (Spark) is fetched into the cache. What all tests of Spark need is made: the agent, an archive of classes.
  * Elsewhere it says what to install, and ends with 0: tests of what is missing skip with a loud line (with CI=true they fail).
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { buildAgent } from './build-jvm.ts';
+import { makeArchive } from './class-archive.ts';
 import { COMPONENTS, findProgram, type Component } from './components.ts';
 
 /** While it exists, Debian's package scripts start no daemon. */
@@ -51,4 +53,10 @@ for (const component of missing()) {
 for (const component of Object.values(COMPONENTS)) {
   const path = component.find();
   console.log(path === undefined ? `${component.name}: MISSING; install ${component.debian.join(' ')} (Debian's names)` : `${component.name}: ${path}`);
+}
+const spark = COMPONENTS.spark.find();
+if (spark !== undefined && COMPONENTS.java.find() !== undefined && COMPONENTS.python.find() !== undefined) {
+  // Otherwise tests make the agent themselves, or say why they cannot, and start Spark more slowly.
+  const problem = buildAgent() ?? makeArchive(spark);
+  if (problem !== undefined) console.error(problem);
 }

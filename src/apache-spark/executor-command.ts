@@ -1,5 +1,5 @@
 /** The command line, environment and memory of an external executor: Spark's own CoarseGrainedExecutorBackend with our agent. */
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { SparkAsk } from './announcement.ts';
@@ -63,6 +63,13 @@ export function splitOptions(text: string): string[] {
   return [...text.matchAll(/(?:[^\s"']+|"[^"]*"|'[^']*')+/g)].map(([word]) => word.replaceAll(/"([^"]*)"|'([^']*)'/g, '$1$2'));
 }
 
+/** Spark 4 puts it before its other jars, some of which hold older copies; org.apache.spark.launcher.AbstractCommandBuilder. */
+function loggingFirst(home: string): string[] {
+  const jars = join(home, 'jars');
+  if (!existsSync(jars)) return [];
+  return readdirSync(jars).flatMap((name) => (name.startsWith('slf4j-api-') ? [join(jars, name)] : []));
+}
+
 export interface ExecutorStart {
   readonly ask: SparkAsk;
   readonly spark: SparkInstallation;
@@ -98,7 +105,13 @@ export function executorCommand(start: ExecutorStart): ExecutorCommand {
   const setting = (name: string): string => settings[`spark.executor.${name}`] ?? '';
   const fill = (text: string): string => text.replaceAll('{{APP_ID}}', ask.sparkId).replaceAll('{{EXECUTOR_ID}}', executorId);
   const javaHome = process.env['JAVA_HOME'];
-  const classPath = [setting('extraClassPath'), ...(start.classPath ?? []), join(spark.home, 'conf'), join(spark.home, 'jars', '*')]
+  const classPath = [
+    setting('extraClassPath'),
+    ...(start.classPath ?? []),
+    join(spark.home, 'conf'),
+    ...loggingFirst(spark.home),
+    join(spark.home, 'jars', '*'),
+  ]
     .filter((part) => part !== '')
     .join(delimiter);
   const args = [

@@ -2,14 +2,14 @@ import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { buildAgent } from '../../tools/build-jvm.ts';
 import { describeWith } from '../support/requires.ts';
-import { SHORT_LIVED, sparkEnvironment, sparkHome, startProgram } from '../support/spark.ts';
+import { shortLived, sparkEnvironment, sparkHome, startProgram } from '../support/spark.ts';
 
 const START = fileURLToPath(new URL('../../examples/05-apache-spark/start.ts', import.meta.url));
 
 describeWith(['java', 'maven', 'python', 'spark'], '05-apache-spark', () => {
   test('the same application on Spark alone and on external executors gives the same result', async () => {
     expect(buildAgent()).toBeUndefined();
-    const program = startProgram(process.execPath, [START], sparkEnvironment(sparkHome(), { JAVA_TOOL_OPTIONS: SHORT_LIVED }));
+    const program = startProgram(process.execPath, [START], sparkEnvironment(sparkHome(), { JAVA_TOOL_OPTIONS: shortLived(sparkHome()) }));
     const code = await program.ended;
     const { stdout, stderr } = program.output;
     await program.stop();

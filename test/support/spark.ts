@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { archiveOptions } from '../../tools/class-archive.ts';
 import { findSpark } from '../../tools/spark.ts';
 import { watchOver } from './server-process.ts';
 
@@ -17,8 +18,10 @@ export function sparkHome(version?: string): string {
   return home;
 }
 
-/** A JVM that lives for seconds gains nothing from its second compiler. */
-export const SHORT_LIVED = '-XX:TieredStopAtLevel=1 -XX:+UseSerialGC';
+/** A JVM that lives for seconds gains nothing from its second compiler, and much from classes that are loaded already. */
+export function shortLived(home: string): string {
+  return ['-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC', ...archiveOptions(home)].join(' ');
+}
 
 /** What `org.apache.spark.launcher.JavaModuleOptions` opens of Java's own modules. */
 export const JAVA_MODULE_OPTIONS: readonly string[] = [
@@ -156,7 +159,7 @@ export async function startStandalone({ home = sparkHome(), cores = 2, memory = 
   const properties = Object.entries(conf).map(([key, value]) => `-D${key}=${value}`);
   const env = sparkEnvironment(home, {
     SPARK_DAEMON_MEMORY: '256m',
-    SPARK_DAEMON_JAVA_OPTS: [SHORT_LIVED, ...properties].join(' '),
+    SPARK_DAEMON_JAVA_OPTS: [shortLived(home), ...properties].join(' '),
     SPARK_WORKER_DIR: join(directory, 'work'),
     SPARK_LOCAL_DIRS: join(directory, 'local'),
     SPARK_CONF_DIR: join(directory, 'conf'),
@@ -299,8 +302,6 @@ const DEFAULT_CONF: Readonly<Record<string, string>> = {
   'spark.driver.host': '127.0.0.1',
   'spark.driver.bindAddress': '127.0.0.1',
   'spark.driver.memory': '600m',
-  'spark.driver.extraJavaOptions': SHORT_LIVED,
-  'spark.executor.extraJavaOptions': SHORT_LIVED,
   'spark.executor.memory': '600m',
   'spark.cores.max': '2',
   'spark.sql.shuffle.partitions': '4',
@@ -324,6 +325,8 @@ export function submitApplication({ master, home = sparkHome(), conf = {}, env =
   mkdirSync(join(directory, 'events'));
   const settings = {
     ...DEFAULT_CONF,
+    'spark.driver.extraJavaOptions': shortLived(home),
+    'spark.executor.extraJavaOptions': shortLived(home),
     'spark.eventLog.dir': `file://${directory}/events`,
     'spark.sql.warehouse.dir': `file://${directory}/warehouse`,
     ...conf,
