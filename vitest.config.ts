@@ -1,10 +1,26 @@
 import { availableParallelism, totalmem } from 'node:os';
-import { defineConfig } from 'vitest/config';
+import { configDefaults, defineConfig } from 'vitest/config';
+
+/**
+ * Half of all the time, in a few files: applications on clusters of Spark, whole clusters of ours in which processes and
+ * brokers die, packages as they are published. They run with CI=true, by `npm run test:all`, or when paths are named.
+ */
+const LONG = [
+  'test/apache-spark/cluster/{corpus,moves,chaos}.test.ts',
+  'test/{chaos,package,weaving-packages}/*.test.ts',
+  'test/dataset/invariant.test.ts',
+  'test/{dataset,e2e,program}/outside.test.ts',
+  'test/e2e/{ends,operator,policies,security,service-rabbitmq,service-redis,verification,worker-faults}.test.ts',
+];
+const isNamed = process.argv.slice(2).some((argument) => /^(\.\/)?test\b/.test(argument));
+const runsAll = process.env['CI'] === 'true' || process.env['TESTS'] === 'all' || isNamed;
+if (!runsAll) console.log(`The short run: without ${LONG.join(', ')}. npm run test:all runs them too, as does CI=true.`);
 
 // Tests run on Node's own module loader (no bundler in between), so they load code exactly as users do.
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
+    exclude: [...configDefaults.exclude, ...(runsAll ? [] : LONG)],
     pool: 'forks',
     execArgv: ['--import', new URL('./src/register.ts', import.meta.url).href],
     globalSetup: ['test/global-setup.ts'],
