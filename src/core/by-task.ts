@@ -34,7 +34,8 @@ export class ByTask<T> {
     const values = this.#applications.get(application)?.values;
     if (values?.delete(taskId) === undefined) return;
     this.#size--;
-    if (values.size === 0) this.#applications.delete(application);
+    // One may stay: most often it is the only one, and has new tasks soon.
+    if (values.size === 0 && this.#applications.size > 1) this.#applications.delete(application);
   }
 
   *values(): Iterable<T> {

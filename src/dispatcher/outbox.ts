@@ -9,6 +9,7 @@ import type { Transport } from '../transports/contract.ts';
 
 /** What waits to be written to one worker. */
 interface Box {
+  readonly workerId: string;
   readonly queue: string;
   blobs: string[];
   tasks: LeasedTask[];
@@ -36,7 +37,10 @@ export interface OutboxOptions {
  */
 export class Outbox {
   readonly #options: OutboxOptions;
-  #boxes = new Map<string, Box>();
+  /** Of workers that were given tasks lately, and of those where something waits. */
+  readonly #boxes = new Map<string, Box>();
+  /** Of those, where something waits. */
+  #full: Box[] = [];
   readonly #envelope: ReturnType<typeof envelopeFactory>;
   /** Frames on their way, by a number. */
   readonly #pending = new IdMap<Promise<void>>();
@@ -71,7 +75,8 @@ export class Outbox {
 
   #box(workerId: string, queue: string): Box {
     let box = this.#boxes.get(workerId);
-    if (box === undefined) this.#boxes.set(workerId, (box = { queue, blobs: [], tasks: [], cancels: [] }));
+    if (box === undefined) this.#boxes.set(workerId, (box = { workerId, queue, blobs: [], tasks: [], cancels: [] }));
+    if (box.blobs.length + box.tasks.length + box.cancels.length === 0) this.#full.push(box);
     if (!this.#scheduled) {
       this.#scheduled = true;
       setImmediate(() => this.#flush());
@@ -81,15 +86,21 @@ export class Outbox {
 
   #flush(): void {
     this.#scheduled = false;
-    const boxes = this.#boxes;
-    // Emptied first: what cannot be sent is reported while this loop runs, and may send more. Not cleared: see IdMap.
-    this.#boxes = new Map();
-    for (const [workerId, box] of boxes) {
-      for (const hash of box.blobs) this.#sendBlob(workerId, box.queue, hash);
-      if (box.tasks.length > 0) for (const batch of splitBatch(box.tasks, taskBytes)) this.#sendTasks(workerId, box.queue, batch);
-      for (let i = 0; i < box.cancels.length; i += BATCH_LIMITS.maxItems) {
-        const body = encodeCancel(box.cancels.slice(i, i + BATCH_LIMITS.maxItems));
-        this.#write(box.queue, MESSAGE.cancel, body, () => undefined);
+    const boxes = this.#full;
+    this.#full = [];
+    for (const box of boxes) {
+      const { workerId, queue, blobs, tasks, cancels } = box;
+      // Dropped with its worker.
+      if (this.#boxes.get(workerId) !== box) continue;
+      // Emptied first: what cannot be sent is reported while this loop runs, and may send more. What has no tasks may have gone.
+      if (tasks.length === 0) this.#boxes.delete(workerId);
+      if (blobs.length > 0) box.blobs = [];
+      if (tasks.length > 0) box.tasks = [];
+      if (cancels.length > 0) box.cancels = [];
+      for (const hash of blobs) this.#sendBlob(workerId, queue, hash);
+      if (tasks.length > 0) for (const batch of splitBatch(tasks, taskBytes)) this.#sendTasks(workerId, queue, batch);
+      for (let i = 0; i < cancels.length; i += BATCH_LIMITS.maxItems) {
+        this.#write(queue, MESSAGE.cancel, encodeCancel(cancels.slice(i, i + BATCH_LIMITS.maxItems)), () => undefined);
       }
     }
   }

@@ -106,11 +106,17 @@ export class MemoryWatch<T extends { readonly worker: Worker; readonly jobs: rea
 
   /** Something runs, or nothing does any more; also to be said again when the limits have changed. */
   setActive(active: boolean, changed = false): void {
-    if (active === this.#active && !changed) return;
     this.#active = active;
-    this.#timer?.cancel();
+    if (changed) this.stop();
+    // Short tasks come and go many times between two looks: it stops at the next one if nothing runs then.
+    if (!active || this.#timer !== undefined) return;
     const interval = this.#limits.threadMemoryMb > 0 ? LOOK_MS.limited : LOOK_MS.unlimited;
-    this.#timer = active ? this.#options.clock.every(interval, () => void this.#look()) : undefined;
+    this.#timer = this.#options.clock.every(interval, () => (this.#active ? void this.#look() : this.stop()));
+  }
+
+  stop(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
   }
 
   async #look(): Promise<void> {

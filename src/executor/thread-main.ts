@@ -2,7 +2,7 @@
  * The body of a runner thread. Messages from the pool come in order: blobs and blocks before the tasks that need them.
  * ORDERING: tasks run one after another in the order they came; the pool relies on it for deadlines.
  */
-import { parentPort, threadId, workerData } from 'node:worker_threads';
+import { parentPort, receiveMessageOnPort, threadId, workerData } from 'node:worker_threads';
 import { installForExecutor } from '../closure/index.ts';
 import { errorToWire } from '../core/errors.ts';
 import { BlockClient } from '../shuffle/block-client.ts';
@@ -42,7 +42,6 @@ let running = false;
 /** Of the task that ran last. */
 let stage = '';
 let runMs = 0;
-let flushScheduled = false;
 
 /** Results of tasks shorter than this, milliseconds, wait for the next task of their stage, so that they share a message. */
 const SHORT_MS = 0.2;
@@ -68,7 +67,8 @@ function send(message: FromThread): void {
 
 async function drain(): Promise<void> {
   running = true;
-  while (next < queue.length) {
+  // What came meanwhile is run before the rest is said, so that its results share the message.
+  while (next < queue.length || takeArrived()) {
     if (next >= MAX_TAKEN) {
       queue.splice(0, next);
       next = 0;
@@ -93,16 +93,20 @@ async function drain(): Promise<void> {
   queue = [];
   next = 0;
   running = false;
-  // What came meanwhile is run before, so that its results share the message.
-  if (flushScheduled) return;
-  flushScheduled = true;
-  setImmediate(() => {
-    flushScheduled = false;
-    flush();
-  });
+  flush();
 }
 
-port.on('message', (posted: ToThread | readonly ToThread[]) => {
+/** Takes messages that wait to be heard; false: there is nothing to run in them. */
+function takeArrived(): boolean {
+  for (let arrived = receive(); arrived !== undefined; arrived = receive()) take(arrived.message);
+  return next < queue.length;
+}
+
+function receive(): { readonly message: ToThread | readonly ToThread[] } | undefined {
+  return port === null ? undefined : receiveMessageOnPort(port);
+}
+
+function take(posted: ToThread | readonly ToThread[]): void {
   for (const message of messagesOf(posted)) {
     if (message instanceof ArrayBuffer) for (const task of unpackTasks(message, commons)) queue.push(task);
     else if ('commons' in message) commons[message.slot] = message.commons;
@@ -113,6 +117,10 @@ port.on('message', (posted: ToThread | readonly ToThread[]) => {
     } else if ('block' in message) blocks.add(message.block.id, message.block.bytes);
     else blocks.drop(message.dropBlock);
   }
+}
+
+port.on('message', (posted: ToThread | readonly ToThread[]) => {
+  take(posted);
   if (!running && next < queue.length) void drain();
 });
 

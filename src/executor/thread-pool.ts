@@ -201,7 +201,7 @@ export class ThreadPool {
 
   async close(): Promise<void> {
     this.#closed = true;
-    this.#memory.setActive(false);
+    this.#memory.stop();
     for (const job of this.#waiting.splice(0).slice(this.#waitingHead)) job.reject(TASK_ERRORS.RUNNER_CLOSED({ taskId: job.task.taskId }));
     this.#waitingHead = 0;
     const threads = this.#threads.splice(0);
@@ -244,6 +244,10 @@ export class ThreadPool {
       this.#waitingHead = 0;
     }
     for (const thread of this.#threads) this.#flush(thread);
+    this.#rest();
+  }
+
+  #rest(): void {
     this.#setActive(this.#waiting.length > 0 || this.#threads.some((thread) => thread.jobs.length > 0));
   }
 
@@ -355,7 +359,9 @@ export class ThreadPool {
       this.#ended(thread, message.sequence, message.runMs)?.reject(errorFromWire(message.error));
     }
     if (thread.deadline === undefined) this.#startDeadline(thread);
-    this.#schedule();
+    // Nothing to hand out, and no thread to tell: no turn of the event loop is needed to see that.
+    if (this.#waiting.length > 0 || this.#threads.some(({ outbox }) => outbox.length > 0)) this.#schedule();
+    else this.#rest();
   }
 
   /** Tasks end in the order they were sent, so that those of a batch are taken from the head at once. */

@@ -19,8 +19,12 @@ export function createKeepAlive(): KeepAlive {
   let active = false;
   let closed = false;
   let pending = 0;
+  let holds = false;
   const apply = (): void => {
-    if ((active && !closed) || pending > 0) {
+    const wanted = (active && !closed) || pending > 0;
+    if (wanted && holds) return;
+    holds = wanted;
+    if (wanted) {
       handle ??= setInterval(() => undefined, FOR_EVER_MS);
       handle.ref();
     } else if (closed) {

@@ -28,12 +28,16 @@ export interface StatusOutboxOptions {
 
 /** After a failed send. */
 const RETRY_MS = 500;
+/** After so long a silence, milliseconds, the dispatcher waits, it may be: what is said then leaves when the callback at work has ended. */
+const SILENCE_MS = 0.02;
+/** Its `then` is the cheapest way to a microtask. */
+const SOON = Promise.resolve();
 /** Of what was said to a leader lately; both limits hold. */
 const MAX_SAID = 4096;
 const MAX_SAID_BYTES = 8_388_608;
 
 /**
- * What a worker says to dispatchers, once per turn of the event loop, in frames of at most 64 updates and 256 KiB.
+ * What a worker says to dispatchers, in frames of at most 64 updates and 256 KiB.
  * A frame the transport refuses is kept and sent again; memory is bounded by what dispatchers let it hold.
  */
 export class StatusOutbox {
@@ -56,6 +60,7 @@ export class StatusOutbox {
   /** Of those: said before its last beat. */
   #beforeBeat = 0;
   #scheduled = false;
+  #flushedAt = Number.NEGATIVE_INFINITY;
   #retry: Timer | undefined;
   readonly #tooLarge: StatusOutboxOptions['tooLarge'];
   #closed = false;
@@ -132,8 +137,11 @@ export class StatusOutbox {
   schedule(): void {
     if (this.#scheduled || this.#closed) return;
     this.#scheduled = true;
-    setImmediate(() => this.#flush());
+    if (this.#clock.now() - this.#flushedAt > SILENCE_MS) void SOON.then(this.#flushDue);
+    else setImmediate(this.#flushDue);
   }
+
+  readonly #flushDue = (): void => this.#flush();
 
   /** Forgets what waits for a dispatcher that has gone. */
   drop(queue: string): void {
@@ -159,15 +167,9 @@ export class StatusOutbox {
   #flush(): void {
     if (this.#closed) return;
     this.#scheduled = false;
+    this.#flushedAt = this.#clock.now();
     const missing = this.#missing;
-    const updates = [...this.#updates];
     if (missing.size > 0) this.#missing = new Map();
-    // Not cleared: see IdMap.
-    this.#updates = new Map();
-    for (const queue of this.#held) {
-      const kept = updates.findIndex(([name]) => name === queue);
-      if (kept >= 0) this.#updates.set(...(updates.splice(kept, 1)[0] as [string, OutgoingStatus[]]));
-    }
     // Lost questions are asked again by the host.
     for (const [queue, hashes] of missing)
       this.#write(
@@ -177,7 +179,12 @@ export class StatusOutbox {
         () => undefined,
         () => undefined,
       );
-    for (const [queue, statuses] of updates) for (const batch of splitBatch(statuses, statusBytes)) this.#sendUpdates(queue, batch);
+    for (const [queue, statuses] of this.#updates) {
+      if (statuses.length === 0 || this.#held.has(queue)) continue;
+      // Not deleted: see IdMap.
+      this.#updates.set(queue, []);
+      for (const batch of splitBatch(statuses, statusBytes)) this.#sendUpdates(queue, batch);
+    }
   }
 
   #sendUpdates(queue: string, statuses: readonly OutgoingStatus[]): void {

@@ -17,6 +17,9 @@ interface Lane {
   bytes: number;
 }
 
+/** Lanes that stay with nothing in them: most clients say all they have to say to a few queues. */
+const IDLE_LANES = 64;
+
 /**
  * Operations on their way to the hub. Each queue has a lane with a window of unconfirmed frames and bytes of its own, so a
  * full queue holds up nobody but its own senders. A number is given when an operation is first written, and kept when it is
@@ -89,7 +92,7 @@ export class Lanes {
     if (error === undefined) operation.resolve();
     else operation.reject(error);
     this.#pump(lane);
-    if (lane.frames === 0 && lane.waiting.size === 0) this.#lanes.delete(operation.queue);
+    if (this.#lanes.size > IDLE_LANES && lane.frames === 0 && lane.waiting.size === 0) this.#lanes.delete(operation.queue);
   }
 
   /** Gives everything up. */
