@@ -7,6 +7,9 @@ import { tasksFor } from '../protocol/handover.ts';
 import { encodeBlob, encodeCancel, MESSAGE, type CancelTask, type LeasedTask } from '../protocol/messages.ts';
 import type { Transport } from '../transports/contract.ts';
 
+/** Its `then` is the cheapest way to a microtask. */
+const SOON = Promise.resolve();
+
 /** What waits to be written to one worker. */
 interface Box {
   readonly workerId: string;
@@ -22,6 +25,8 @@ export interface OutboxOptions {
   readonly id: string;
   /** Where workers answer. */
   readonly replyTo: string;
+  /** Tasks leased to a worker. */
+  readonly held: (workerId: string) => number;
   readonly blob: (hash: string) => Uint8Array | undefined;
   /** This task can never be sent (too large, or cannot be encoded). */
   readonly onUnsendableTask: (workerId: string, leased: LeasedTask, cause: unknown) => void;
@@ -29,9 +34,9 @@ export interface OutboxOptions {
 }
 
 /**
- * Turns what is to be sent into frames, once per turn of the event loop: at most 64 tasks and 256 KiB a frame.
+ * Turns what is to be sent into frames: at most 64 tasks and 256 KiB a frame.
  *
- * ORDERING: within a turn, blobs go before tasks and cancels after them, on the same queue; so a task finds its blobs and
+ * ORDERING: of what is said together, blobs go before tasks and cancels after them, on the same queue; so a task finds its blobs and
  * a cancel finds its task. Frames that the transport loses are not repeated here: the state machine sees that the worker
  * holds less than it was sent, and sends again.
  */
@@ -79,10 +84,18 @@ export class Outbox {
     if (box.blobs.length + box.tasks.length + box.cancels.length === 0) this.#full.push(box);
     if (!this.#scheduled) {
       this.#scheduled = true;
-      setImmediate(() => this.#flush());
+      void SOON.then(this.#soon);
     }
     return box;
   }
+
+  /** A worker that holds nothing else waits for it; others are written to at the end of the turn, with what it still brings. */
+  readonly #soon = (): void => {
+    if (this.#full.some(({ workerId, tasks }) => tasks.length > 0 && tasks.length >= this.#options.held(workerId))) this.#flush();
+    else setImmediate(this.#flushDue);
+  };
+
+  readonly #flushDue = (): void => this.#flush();
 
   #flush(): void {
     this.#scheduled = false;

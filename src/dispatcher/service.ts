@@ -119,6 +119,7 @@ class DispatcherService implements LocalDispatcher {
       logger: this.#logger,
       id: this.id,
       replyTo: this.#queue,
+      held: (workerId) => this.#state.held(workerId),
       blob: (hash) => this.#blobs.get(hash),
       onUnsendableTask: (workerId, leased, cause) => this.#failUnsendable(workerId, leased, cause),
       onUnsendableBlob: (workerId, hash, cause) => {

@@ -92,6 +92,11 @@ export class DispatcherState {
     return { duplicates: this.#duplicates, resent: this.#resent };
   }
 
+  /** Tasks leased to a worker now. */
+  held(workerId: string): number {
+    return this.#workers.live.get(workerId)?.leases.size ?? 0;
+  }
+
   capacity(): { readonly slots: number; readonly credit: number; readonly workers: number } {
     return { slots: this.#workers.slots, credit: this.#workers.credit, workers: this.#workers.live.size };
   }

@@ -129,6 +129,7 @@ class Worker implements WorkerHost {
       logger: this.#logger,
       id: this.id,
       queue: this.#queue,
+      isIdle: () => this.#tasks.isEmpty,
       tooLarge: ({ application, epoch, update, frame }, task, cause) => {
         const data = encodeFailure(workerErrors.RESULT_TOO_LARGE({ name: task.name }, cause));
         return { application, epoch, update: { ...update, state: 'FAILED', data }, task: undefined, frame };

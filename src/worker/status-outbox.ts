@@ -22,16 +22,16 @@ export interface StatusOutboxOptions {
   readonly logger: Logger;
   readonly id: string;
   readonly queue: string;
+  /** The worker has nothing to run. */
+  readonly isIdle: () => boolean;
   /** A status can never be sent: what to say instead. */
   readonly tooLarge: (status: OutgoingStatus, task: TaskDescription, cause: unknown) => OutgoingStatus;
 }
 
-/** After a failed send. */
-const RETRY_MS = 500;
-/** After so long a silence, milliseconds, the dispatcher waits, it may be: what is said then leaves when the callback at work has ended. */
-const SILENCE_MS = 0.02;
 /** Its `then` is the cheapest way to a microtask. */
 const SOON = Promise.resolve();
+/** After a failed send. */
+const RETRY_MS = 500;
 /** Of what was said to a leader lately; both limits hold. */
 const MAX_SAID = 4096;
 const MAX_SAID_BYTES = 8_388_608;
@@ -60,7 +60,7 @@ export class StatusOutbox {
   /** Of those: said before its last beat. */
   #beforeBeat = 0;
   #scheduled = false;
-  #flushedAt = Number.NEGATIVE_INFINITY;
+  readonly #isIdle: () => boolean;
   #retry: Timer | undefined;
   readonly #tooLarge: StatusOutboxOptions['tooLarge'];
   #closed = false;
@@ -69,6 +69,7 @@ export class StatusOutbox {
 
   constructor(options: StatusOutboxOptions) {
     this.#tooLarge = options.tooLarge;
+    this.#isIdle = options.isIdle;
     this.#transport = options.transport;
     this.#clock = options.clock;
     this.#logger = options.logger;
@@ -137,9 +138,14 @@ export class StatusOutbox {
   schedule(): void {
     if (this.#scheduled || this.#closed) return;
     this.#scheduled = true;
-    if (this.#clock.now() - this.#flushedAt > SILENCE_MS) void SOON.then(this.#flushDue);
-    else setImmediate(this.#flushDue);
+    void SOON.then(this.#soon);
   }
+
+  /** Nothing is left to run: the dispatcher waits. Else what ends in this turn of the event loop shares a frame. */
+  readonly #soon = (): void => {
+    if (this.#isIdle()) this.#flush();
+    else setImmediate(this.#flushDue);
+  };
 
   readonly #flushDue = (): void => this.#flush();
 
@@ -167,7 +173,6 @@ export class StatusOutbox {
   #flush(): void {
     if (this.#closed) return;
     this.#scheduled = false;
-    this.#flushedAt = this.#clock.now();
     const missing = this.#missing;
     if (missing.size > 0) this.#missing = new Map();
     // Lost questions are asked again by the host.
