@@ -125,6 +125,7 @@ export class ThreadPool {
   #closed = false;
   #active = false;
   #sequence = 0;
+  #idle: (() => void) | undefined;
   readonly #depth: QueueDepth;
 
   constructor(options: ThreadPoolOptions) {
@@ -164,6 +165,10 @@ export class ThreadPool {
       this.#threads.splice(this.#threads.indexOf(thread), 1);
       void thread.worker.terminate();
     }
+  }
+
+  onIdle(listener: () => void): void {
+    this.#idle = listener;
   }
 
   /** Runs one attempt; rejects with the task's error, SP_TASK_TIMEOUT, SP_TASK_OUT_OF_MEMORY, SP_TASK_KILLED or SP_TASK_THREAD_DIED. */
@@ -458,6 +463,7 @@ export class ThreadPool {
   #setActive(active: boolean): void {
     if (active === this.#active) return;
     this.#active = active;
+    if (!active) this.#idle?.();
     this.#memory.setActive(active);
     for (const { worker } of this.#threads) {
       if (active) worker.ref();

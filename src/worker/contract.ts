@@ -18,6 +18,8 @@ export interface TaskRunner {
   run(task: TaskDescription, blobs: BlobSource): Promise<Uint8Array>;
   /** Mean run time of late of tasks as this one, milliseconds: the dispatcher sends more of short ones ahead. @defaultValue not told */
   runMs?(task: TaskDescription): number | undefined;
+  /** Has it call `listener` when it holds no task any more, right after the last of them were resolved: nothing more is to be waited for. */
+  onIdle?(listener: () => void): void;
   /** Ends a task that `run` was given (the same object); its `run` rejects with SP_TASK_KILLED. Others are ignored. */
   kill(task: TaskDescription, reason: string): void;
   close(): Promise<void>;

@@ -119,6 +119,7 @@ class Worker implements WorkerHost {
     for (const runner of options.runners) {
       if (this.#runners.has(runner.kind)) throw workerErrors.DUPLICATE_KIND({ kind: runner.kind });
       this.#runners.set(runner.kind, runner);
+      runner.onIdle?.(() => this.#outbox.prompt());
     }
     this.#blobs = new BlobCache(options.blobBytes ?? 268_435_456);
     // Blobs of a task at work are pinned.
@@ -129,7 +130,6 @@ class Worker implements WorkerHost {
       logger: this.#logger,
       id: this.id,
       queue: this.#queue,
-      isIdle: () => this.#tasks.isEmpty,
       tooLarge: ({ application, epoch, update, frame }, task, cause) => {
         const data = encodeFailure(workerErrors.RESULT_TOO_LARGE({ name: task.name }, cause));
         return { application, epoch, update: { ...update, state: 'FAILED', data }, task: undefined, frame };

@@ -22,8 +22,6 @@ export interface StatusOutboxOptions {
   readonly logger: Logger;
   readonly id: string;
   readonly queue: string;
-  /** The worker has nothing to run. */
-  readonly isIdle: () => boolean;
   /** A status can never be sent: what to say instead. */
   readonly tooLarge: (status: OutgoingStatus, task: TaskDescription, cause: unknown) => OutgoingStatus;
 }
@@ -60,7 +58,7 @@ export class StatusOutbox {
   /** Of those: said before its last beat. */
   #beforeBeat = 0;
   #scheduled = false;
-  readonly #isIdle: () => boolean;
+  #isAwaited = false;
   #retry: Timer | undefined;
   readonly #tooLarge: StatusOutboxOptions['tooLarge'];
   #closed = false;
@@ -69,7 +67,6 @@ export class StatusOutbox {
 
   constructor(options: StatusOutboxOptions) {
     this.#tooLarge = options.tooLarge;
-    this.#isIdle = options.isIdle;
     this.#transport = options.transport;
     this.#clock = options.clock;
     this.#logger = options.logger;
@@ -141,9 +138,13 @@ export class StatusOutbox {
     void SOON.then(this.#soon);
   }
 
-  /** Nothing is left to run: the dispatcher waits. Else what ends in this turn of the event loop shares a frame. */
+  /** What is being said is the last for now: the dispatcher waits for it. Else what ends in this turn of the event loop shares a frame. */
+  prompt(): void {
+    this.#isAwaited = true;
+  }
+
   readonly #soon = (): void => {
-    if (this.#isIdle()) this.#flush();
+    if (this.#isAwaited) this.#flush();
     else setImmediate(this.#flushDue);
   };
 
@@ -173,6 +174,7 @@ export class StatusOutbox {
   #flush(): void {
     if (this.#closed) return;
     this.#scheduled = false;
+    this.#isAwaited = false;
     const missing = this.#missing;
     if (missing.size > 0) this.#missing = new Map();
     // Lost questions are asked again by the host.

@@ -77,10 +77,6 @@ export class HeldTasks {
     return { running: this.#running, queued: this.#waiting, draining: this.#drained !== undefined };
   }
 
-  get isEmpty(): boolean {
-    return this.#running + this.#waiting === 0;
-  }
-
   offer(leased: LeasedTask, frame: Frame): void {
     const { application, epoch, task } = leased;
     const known = this.#held.get(application, task.taskId);
