@@ -63,3 +63,21 @@ test('short tasks are queued deep, but no thread holds many large payloads', asy
   await pool.close();
   rmSync(localDir, { recursive: true });
 });
+
+test('it says when it holds nothing more, before those that wait for the last results go on', async () => {
+  const localDir = mkdtempSync(join(tmpdir(), 'pool-'));
+  const pool = new ThreadPool({ executorId: 'driver', localDir, threads: 2, ownFiles: true });
+  const plan: CallPlan = { call: (...args: unknown[]) => args[0], hasSelf: false, self: undefined };
+  const stage = withHeader({ application: 'test', modules: undefined }, serializeGraph(plan).bytes);
+  const seen: string[] = [];
+  let left = 40;
+  pool.onIdle(() => seen.push(`idle, ${left} left`));
+  const commons = [contentHash(stage)];
+  const run = (taskId: number): Promise<unknown> => pool.run({ ...task(taskId), commons, payload: encodeCall([taskId]) }, () => stage).then(() => left--);
+  await Promise.all(Array.from({ length: left }, (_, i) => run(i)));
+  // With two threads the last of one may have been heard before.
+  expect(seen).toHaveLength(1);
+  expect(seen[0]).toMatch(/^idle, [1-9]\d* left$/);
+  await pool.close();
+  rmSync(localDir, { recursive: true });
+});
