@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { basename, delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -48,7 +48,13 @@ function environment(): NodeJS.ProcessEnv {
   return { ...Object.fromEntries(own), NO_COLOR: '1', PATH: `${dirname(process.execPath)}${delimiter}${process.env['PATH']}` };
 }
 
-beforeAll(() => void mkdirSync(SCRATCH, { recursive: true }));
+/** Where npx finds the command, as in a project that has it installed; else it would install this package, and build it under everybody's feet. */
+const BIN = join(SCRATCH, 'node_modules', '.bin');
+
+beforeAll(() => {
+  mkdirSync(BIN, { recursive: true });
+  symlinkSync(join(ROOT, 'bin', 'spark-proxy.js'), join(BIN, 'spark-proxy'));
+});
 afterAll(() => rmSync(SCRATCH, { recursive: true, force: true }));
 
 describe.each(DOCUMENTS)('%s', (document) => {
