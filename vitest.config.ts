@@ -14,7 +14,6 @@ const LONG = [
 ];
 const isNamed = process.argv.slice(2).some((argument) => /^(\.\/)?test\b/.test(argument));
 const runsAll = process.env['CI'] === 'true' || process.env['TESTS'] === 'all' || isNamed;
-if (!runsAll) console.log(`The short run: without ${LONG.join(', ')}. npm run test:all runs them too, as does CI=true.`);
 
 // Tests run on Node's own module loader (no bundler in between), so they load code exactly as users do.
 export default defineConfig({

@@ -11,6 +11,6 @@ if (!existsSync(built)) {
   process.exit(1);
 }
 // The rest is compiled once, not at each start.
-const { keepCompiledCode } = await import(new URL('../dist/core/compile-cache.js', import.meta.url).href);
+const { keepCompiledCode } = await import('../dist/core/compile-cache.js');
 keepCompiledCode();
 await import(built.href);
