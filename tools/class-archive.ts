@@ -1,5 +1,5 @@
 /**
- * Classes of a Spark as the JVM has them when loaded (class data sharing): with it a JVM of a test starts in half its
+ * Classes of a Spark as the JVM has them when loaded (class data sharing): with it a JVM of a test starts with less
  * processor time. `npm run services` makes it; without it tests only take longer.
  */
 import { execFileSync, spawnSync } from 'node:child_process';

@@ -1,11 +1,11 @@
 /**
- * Compiled code of spark-proxy's own processes, kept from one start to the next by Node: half of a start is compiling.
+ * Compiled code of spark-proxy's own processes, kept from one start to the next by Node: much of a start is compiling.
  * It is code, so it lies where only this user writes; Node's default is a directory that all users share.
  */
-import { mkdirSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, statSync } from 'node:fs';
 import { enableCompileCache } from 'node:module';
 import { homedir } from 'node:os';
-import { isAbsolute, join } from 'node:path';
+import { dirname, isAbsolute, join } from 'node:path';
 
 /** What no other user may do to a directory. */
 const OTHERS_WRITE = 0o022;
@@ -26,9 +26,11 @@ export function compileCacheDirectory(env: NodeJS.ProcessEnv): string | undefine
   const base = env['XDG_CACHE_HOME'];
   try {
     const caches = base !== undefined && isAbsolute(base) ? base : join(homedir(), '.cache');
+    // Looked at before anything is made: with sudo it may be the home of another.
+    if (!isOurs(existsSync(caches) ? caches : dirname(caches))) return undefined;
     const ours = join(caches, 'spark-proxy');
     mkdirSync(join(ours, 'compiled'), { recursive: true, mode: 0o700 });
-    return isOurs(caches) && isOurs(ours) ? join(ours, 'compiled') : undefined;
+    return isOurs(ours) ? join(ours, 'compiled') : undefined;
   } catch {
     // No home, or one that cannot be written to: starting takes a little longer.
     return undefined;

@@ -1,14 +1,12 @@
 import type { Logger } from '../core/logger.ts';
 import { SparkProxyError } from '../core/errors.ts';
 import { IdMap } from '../core/id-map.ts';
+import { soon } from '../core/soon.ts';
 import { BATCH_LIMITS, envelopeFactory, splitBatch, taskBytes } from '../protocol/batch.ts';
 import type { Content } from '../protocol/envelope.ts';
 import { tasksFor } from '../protocol/handover.ts';
 import { encodeBlob, encodeCancel, MESSAGE, type CancelTask, type LeasedTask } from '../protocol/messages.ts';
 import type { Transport } from '../transports/contract.ts';
-
-/** Its `then` is the cheapest way to a microtask. */
-const SOON = Promise.resolve();
 
 /** What waits to be written to one worker. */
 interface Box {
@@ -84,7 +82,7 @@ export class Outbox {
     if (box.blobs.length + box.tasks.length + box.cancels.length === 0) this.#full.push(box);
     if (!this.#scheduled) {
       this.#scheduled = true;
-      void SOON.then(this.#soon);
+      soon(this.#soon);
     }
     return box;
   }

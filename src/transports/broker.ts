@@ -1,3 +1,4 @@
+import { soon } from '../core/soon.ts';
 import { IdMap } from '../core/id-map.ts';
 import { envelopeBytes } from '../protocol/codec.ts';
 import type { Envelope } from '../protocol/envelope.ts';
@@ -66,8 +67,6 @@ interface TopicSubscriber {
 
 /** Frames handed out in microtasks before the event loop gets a turn, so that two parties in conversation starve no I/O. */
 const BURST = 256;
-
-const SOON = Promise.resolve();
 
 /** Deliveries are made here, never inside `put`: a handler that sends does not find itself called again. */
 class Consumer implements BrokerConsumer {
@@ -314,8 +313,7 @@ export class Broker {
     if (this.#scheduled !== 'no') return;
     if (this.#burst < BURST) {
       this.#scheduled = 'microtask';
-      // Cheaper than queueMicrotask, which makes an asynchronous resource of each.
-      void SOON.then(this.#run);
+      soon(this.#run);
     } else {
       this.#scheduled = 'immediate';
       setImmediate(this.#run);

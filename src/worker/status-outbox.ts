@@ -1,5 +1,6 @@
 import type { Clock, Timer } from '../core/clock.ts';
 import { IdMap } from '../core/id-map.ts';
+import { soon } from '../core/soon.ts';
 import { SparkProxyError } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
 import { envelopeFactory, splitBatch, statusBytes } from '../protocol/batch.ts';
@@ -26,8 +27,6 @@ export interface StatusOutboxOptions {
   readonly tooLarge: (status: OutgoingStatus, task: TaskDescription, cause: unknown) => OutgoingStatus;
 }
 
-/** Its `then` is the cheapest way to a microtask. */
-const SOON = Promise.resolve();
 /** After a failed send. */
 const RETRY_MS = 500;
 /** Of what was said to a leader lately; both limits hold. */
@@ -135,7 +134,7 @@ export class StatusOutbox {
   schedule(): void {
     if (this.#scheduled || this.#closed) return;
     this.#scheduled = true;
-    void SOON.then(this.#soon);
+    soon(this.#soon);
   }
 
   /** What is being said is the last for now: the dispatcher waits for it. Else what ends in this turn of the event loop shares a frame. */

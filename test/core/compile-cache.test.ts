@@ -25,6 +25,9 @@ test('none is used where others could write it, or where none can be made', () =
   const open = caches('open');
   chmodSync(open, 0o777);
   expect(compileCacheDirectory({ XDG_CACHE_HOME: open })).toBeUndefined();
+  expect(readdirSync(open)).toEqual([]);
+  expect(compileCacheDirectory({ XDG_CACHE_HOME: join(open, 'new') })).toBeUndefined();
+  expect(readdirSync(open)).toEqual([]);
   const entered = caches('entered');
   mkdirSync(join(entered, 'spark-proxy'));
   chmodSync(join(entered, 'spark-proxy'), 0o770);

@@ -5,6 +5,7 @@ import { decodeTasks, type LeasedTask } from '../../src/protocol/messages.ts';
 import type { Envelope } from '../../src/protocol/envelope.ts';
 import type { Transport } from '../../src/transports/contract.ts';
 import { APP, task } from './fixtures.ts';
+import { microtasks, turn } from '../support/turns.ts';
 
 const lease = (taskId: number): LeasedTask => ({ application: APP, epoch: 1, task: task(taskId) });
 
@@ -29,16 +30,6 @@ function outbox(held: Readonly<Record<string, number>>): { box: Outbox; sent: st
     },
   });
   return { box, sent };
-}
-
-/** All microtasks that are queued, and those they queue; no turn of the event loop. */
-async function microtasks(): Promise<void> {
-  for (let i = 0; i < 20; i++) await Promise.resolve();
-}
-/** To the end of the turn in which the microtasks that are queued now set what it has to do. */
-async function turn(): Promise<void> {
-  await microtasks();
-  await new Promise((resolve) => setImmediate(resolve));
 }
 
 test('a worker that holds nothing else is written to at once, and what was said before the microtask shares its frame', async () => {

@@ -6,6 +6,7 @@ import { decodeStatus } from '../../src/protocol/messages.ts';
 import { EMPTY_BYTES } from '../../src/protocol/task.ts';
 import type { Transport } from '../../src/transports/contract.ts';
 import { StatusOutbox, type OutgoingStatus } from '../../src/worker/status-outbox.ts';
+import { microtasks, turn } from '../support/turns.ts';
 
 const sent: string[] = [];
 afterEach(() => sent.splice(0));
@@ -35,16 +36,6 @@ const status = (taskId: number): OutgoingStatus => ({
   frame: undefined,
   update: { taskId, state: 'FINISHED', executorId: 'worker-1', data: EMPTY_BYTES },
 });
-
-/** All microtasks that are queued, and those they queue; no turn of the event loop. */
-async function microtasks(): Promise<void> {
-  for (let i = 0; i < 20; i++) await Promise.resolve();
-}
-/** To the end of the turn in which the microtasks that are queued now set what it has to do. */
-async function turn(): Promise<void> {
-  await microtasks();
-  await new Promise((resolve) => setImmediate(resolve));
-}
 
 test('what ends in one turn of the event loop shares a frame', async () => {
   const box = outbox();

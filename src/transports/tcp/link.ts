@@ -1,6 +1,7 @@
 import type { OnReadOpts, Socket } from 'node:net';
 import type { Clock, Timer } from '../../core/clock.ts';
 import { SparkProxyError, errorFromWire } from '../../core/errors.ts';
+import { soon } from '../../core/soon.ts';
 import { BinaryReader, BinaryWriter, readEnvelope, writeEnvelopeHeader } from '../../protocol/codec.ts';
 import type { Envelope } from '../../protocol/envelope.ts';
 import { transportErrors } from '../errors.ts';
@@ -46,9 +47,6 @@ const HARD_BACKLOG_BYTES = 16_777_216;
 const LINGER_MS = 1000;
 /** Characters of an error that are told to the peer; it must fit a frame of the handshake. */
 const TOLD_CHARACTERS = 1000;
-
-/** Its `then` is the cheapest way to a microtask. */
-const SOON = Promise.resolve();
 
 /**
  * One live connection: frames in, frames out in batches, signs of life, and one end.
@@ -188,7 +186,7 @@ export class Link {
   #schedule(now: number): void {
     if (this.#closed) return;
     this.#flushScheduled = true;
-    if (now - this.#flushedAt > SILENCE_MS) void SOON.then(this.#flushDue);
+    if (now - this.#flushedAt > SILENCE_MS) soon(this.#flushDue);
     else setImmediate(this.#flushDue);
   }
 
