@@ -30,6 +30,18 @@ const CONNECT_MS = 3000;
 const ANSWER_MS = 10_000;
 const CLOSE_MS = 1000;
 
+/** They change nothing: when the dispatcher that was asked leads no more, the next one is asked. */
+const READS: ReadonlySet<AdminQuestion> = new Set<AdminQuestion>(['status', 'tasks', 'apps']);
+
+/** Instead of an answer: the dispatcher that was asked leads no more. */
+const UNHEARD = Symbol('unheard');
+
+interface Asked {
+  readonly leader: string;
+  readonly resolve: (answer: unknown) => void;
+  readonly reject: (error: Error) => void;
+}
+
 export interface AdminClient {
   readonly url: string;
   /** @throws SP_CLI_NO_ANSWER, SP_CLI_NO_DISPATCHER, and what the dispatcher answers */
@@ -68,26 +80,38 @@ export async function connectAdmin(command: string, values: AdminValues): Promis
   if (url === undefined) throw CLI_ERRORS.USAGE({ command, reason: 'no --url is given, and neither transport.url nor redis.host is set' });
   const beatMs = configuration.get('registry.beat');
   const transport = await connectConfigured(url, configuration, { role: 'client', connectTimeoutMs: CONNECT_MS });
-  const registry = createRegisterCenter(transport, { beatMs, ttlMs: configuration.get('registry.ttl') });
+  const ttlMs = configuration.get('registry.ttl');
+  // A leader that died is known to be gone after `ttlMs`, and the next one within a beat or two.
+  const takeoverMs = Math.max(ttlMs + 2 * beatMs, 2000);
+  const registry = createRegisterCenter(transport, { beatMs, ttlMs });
   const id = newId('operator');
   const queue = `operator.${id}`;
   const envelope = envelopeFactory(id, queue);
-  const waiting = new Map<string, { readonly resolve: (answer: unknown) => void; readonly reject: (error: Error) => void }>();
-  let seen: (leader: Leader) => void = () => undefined;
+  const waiting = new Map<string, Asked>();
+  const looking: ((leader: Leader) => void)[] = [];
   const leaders = new LeaderTracker({
     onChange(leader) {
-      if (leader !== undefined) seen(leader);
-      // Whoever was asked will not answer any more.
-      for (const { reject } of waiting.values()) reject(CLI_ERRORS.NO_DISPATCHER({ url: transport.url }));
-      waiting.clear();
+      if (leader !== undefined) for (const found of looking.splice(0)) found(leader);
+      // Whoever was asked and leads no more will not answer.
+      for (const [request, { leader: asked, resolve }] of waiting) {
+        if (asked === leader?.id) continue;
+        waiting.delete(request);
+        resolve(UNHEARD);
+      }
     },
   });
   let next = 0;
 
-  const leading = async (): Promise<Leader> => {
+  const leading = async (ms: number): Promise<Leader> => {
     if (leaders.current !== undefined) return leaders.current;
-    const found = new Promise<Leader>((resolve) => (seen = resolve));
-    return within(Math.max(2 * beatMs, 2000), found, () => CLI_ERRORS.NO_DISPATCHER({ url: transport.url }));
+    const found = new Promise<Leader>((resolve) => looking.push(resolve));
+    return within(ms, found, () => CLI_ERRORS.NO_DISPATCHER({ url: transport.url }));
+  };
+  const askOf = async (leader: Leader, question: AdminQuestion, ask: AdminAsk, ms: number): Promise<unknown> => {
+    const request = String(next++);
+    const answered = new Promise<unknown>((resolve, reject) => waiting.set(request, { leader: leader.id, resolve, reject }));
+    await transport.send(applicationsQueue(leader.queue), envelope(ADMIN_MESSAGE.request, encodeAdminRequest(request, question, ask)));
+    return within(ms, answered, () => CLI_ERRORS.NO_ANSWER({ dispatcher: leader.id, ms: ANSWER_MS }));
   };
 
   // An idle connection would not keep this process alive until it is closed.
@@ -112,12 +136,15 @@ export async function connectAdmin(command: string, values: AdminValues): Promis
   return {
     url: transport.url,
     async ask<Q extends AdminQuestion>(question: Q, ask: AdminAsk<Q>) {
-      const leader = await leading();
-      const request = String(next++);
-      const answered = new Promise<unknown>((resolve, reject) => waiting.set(request, { resolve, reject }));
-      await transport.send(applicationsQueue(leader.queue), envelope(ADMIN_MESSAGE.request, encodeAdminRequest(request, question, ask)));
-      // Checked by the version of the message; fields of a newer dispatcher are shown as they are.
-      return (await within(ANSWER_MS, answered, () => CLI_ERRORS.NO_ANSWER({ dispatcher: leader.id, ms: ANSWER_MS }))) as AdminAnswer<Q>;
+      const deadline = performance.now() + ANSWER_MS;
+      let leader = await leading(takeoverMs);
+      for (;;) {
+        const answer = await askOf(leader, question, ask, deadline - performance.now());
+        // Checked by the version of the message; fields of a newer dispatcher are shown as they are.
+        if (answer !== UNHEARD) return answer as AdminAnswer<Q>;
+        if (!READS.has(question)) throw CLI_ERRORS.NO_DISPATCHER({ url: transport.url });
+        leader = await leading(deadline - performance.now());
+      }
     },
     async close() {
       // There may be nobody left to tell.

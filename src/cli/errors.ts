@@ -9,7 +9,7 @@ export const CLI_ERRORS = defineErrors('CLI', {
   ],
   NO_DISPATCHER: [
     'no dispatcher service leads at {url}',
-    'Start one: spark-proxy dispatcher --url ... (applications that dispatch for themselves answer no operators). During a takeover, ask again.',
+    'Start one: spark-proxy dispatcher --url ... (applications that dispatch for themselves answer no operators). What was asked of a dispatcher that leads no more may be done or not: look at the status before you ask again.',
   ],
   NO_ANSWER: ['{dispatcher} has not answered within {ms} ms', 'It may be stopped or overloaded: see its log.'],
   NO_SUCH_FILE: ['cannot run {file}: there is no such file', 'give the path of a TypeScript or JavaScript program'],
