@@ -25,7 +25,7 @@ const JOB_AT_MOST = 50;
 const program = (name: string): string => fileURLToPath(new URL(`./programs/${name}`, import.meta.url));
 const base = { bench: 'dispatch' };
 
-/** A program with two external workers over tcp, warm; as it comes, or with slots that are sent so many tasks and never more. */
+/** A program with two external workers over tcp, as it comes, or with slots that are sent so many tasks and never more. */
 function startDriver(depth?: number): Subject {
   const fixed = depth === undefined ? [] : ['--conf', `dispatch.queue.depth=${depth}`, '--conf', 'dispatch.queue.time=0'];
   const args = [join(ROOT, 'bin', 'spark-proxy.js'), 'run', '--workers', '2', '--external', ...fixed, program('noop.ts')];
@@ -41,14 +41,21 @@ async function throughLaunchTasks(quick: boolean): Promise<Row[]> {
   const python = 'path' in peer ? peer.path : undefined;
   const figures = new Figures();
   const floor = await openFloor();
-  const asItComes = startDriver();
-  const drivers = DEPTHS.map((depth) => startDriver(depth));
-  const spark =
-    python === undefined
-      ? undefined
-      : new Subject(PYSPARK, { command: python, args: [program('noop_pyspark.py')], env: pysparkEnvironment(python) }, TIMEOUT_MS);
+  const started: Subject[] = [];
+  // One after another: programs that warm up beside each other are not warm.
+  const warm = async (subject: Subject): Promise<Subject> => {
+    started.push(subject);
+    await subject.mark();
+    return subject;
+  };
   try {
-    for (const subject of [asItComes, ...drivers, ...(spark === undefined ? [] : [spark])]) await subject.mark();
+    const asItComes = await warm(startDriver());
+    const drivers: Subject[] = [];
+    for (const depth of DEPTHS) drivers.push(await warm(startDriver(depth)));
+    const spark =
+      python === undefined
+        ? undefined
+        : await warm(new Subject(PYSPARK, { command: python, args: [program('noop_pyspark.py')], env: pysparkEnvironment(python) }, TIMEOUT_MS));
     for (let round = 0; round < ROUNDS; round++) {
       figures.add('tasks', Number(await asItComes.ask(`tasks ${ms}`)));
       for (const [i, depth] of DEPTHS.entries()) {
@@ -61,7 +68,7 @@ async function throughLaunchTasks(quick: boolean): Promise<Row[]> {
       if (spark !== undefined) figures.add('pyspark', Number(await spark.ask(quick ? '8' : '60')));
     }
   } finally {
-    await Promise.all([floor.close(), ...[asItComes, ...drivers].map((driver) => driver.close()), spark?.close()]);
+    await Promise.all([floor.close(), ...started.map((subject) => subject.close())]);
   }
   const rate = { ...base, unit: 'tasks/s' };
   const time = { ...base, unit: 'ms' };

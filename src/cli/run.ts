@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { extname } from 'node:path';
 import { constants } from 'node:os';
 import { environmentName, loadConfiguration } from '../core/config.ts';
+import { keepingCodeWarm } from '../core/warm-code.ts';
 import { CLI_ERRORS } from './errors.ts';
 import { parseOptions, parseSettings, type Command } from './command.ts';
 
@@ -83,7 +84,7 @@ Examples:
     const env: NodeJS.ProcessEnv = { ...process.env };
     for (const [key, value] of settings) env[environmentName(key)] = value;
     const preload = new URL(`../register${extname(import.meta.url)}`, import.meta.url).href;
-    const child = spawn(process.execPath, [...process.execArgv, '--import', preload, file, ...rest], { stdio: 'inherit', env });
+    const child = spawn(process.execPath, [...keepingCodeWarm(), ...process.execArgv, '--import', preload, file, ...rest], { stdio: 'inherit', env });
     const forward = (signal: NodeJS.Signals): void => {
       child.kill(signal);
     };
