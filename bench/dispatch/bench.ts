@@ -60,6 +60,7 @@ async function throughLaunchTasks(quick: boolean): Promise<Row[]> {
       figures.add('tasks', Number(await asItComes.ask(`tasks ${ms}`)));
       for (const [i, depth] of DEPTHS.entries()) {
         figures.add(`threads ${depth}`, await floor.threads(ms, depth));
+        figures.add(`path ${depth}`, await floor.path(ms, depth));
         figures.add(`tasks ${depth}`, Number(await drivers[i]!.ask(`tasks ${ms}`)));
       }
       figures.add('tcp', await floor.tcpRoundTrip(ms / 2));
@@ -80,6 +81,16 @@ async function throughLaunchTasks(quick: boolean): Promise<Row[]> {
       unit: 'messages/s',
       value: rounded(figures.get(`threads ${depth}`)),
     })),
+    ...DEPTHS.map((depth): Row => {
+      const value = figures.get(`path ${depth}`);
+      return {
+        ...rate,
+        case: `echo, 2 processes over tcp, a thread in each, depth ${depth}`,
+        unit: 'messages/s',
+        value: rounded(value),
+        ...compare(value, figures.get(`threads ${depth}`), `raw worker_threads, depth ${depth}`),
+      };
+    }),
     ...[undefined, ...DEPTHS].map((fixed): Row => {
       const value = figures.get(fixed === undefined ? 'tasks' : `tasks ${fixed}`);
       const depth = fixed ?? DEFAULT_DEPTH;

@@ -1,10 +1,16 @@
-/** The other end of floor.ts: a thread or a process that sends back what it is sent. */
+/** The other end of floor.ts: a thread or a process that sends back what it is sent; with `thread`, a process by way of a thread of its own. */
 import { connect } from 'node:net';
-import { parentPort } from 'node:worker_threads';
+import { parentPort, Worker } from 'node:worker_threads';
 
 if (parentPort === null) {
-  const socket = connect({ host: '127.0.0.1', port: Number(process.argv[2]), noDelay: true });
-  socket.on('data', (chunk) => socket.write(chunk));
+  const [address, by] = process.argv.slice(2);
+  const socket = connect({ host: '127.0.0.1', port: Number(address), noDelay: true });
+  if (by === 'thread') {
+    const worker = new Worker(new URL(import.meta.url));
+    worker.on('message', (chunk: Uint8Array) => socket.write(chunk));
+    // Copied: the chunk is a view of a pool.
+    socket.on('data', (chunk) => worker.postMessage(new Uint8Array(chunk)));
+  } else socket.on('data', (chunk) => socket.write(chunk));
   socket.on('error', () => process.exit());
   socket.on('close', () => process.exit());
 } else {

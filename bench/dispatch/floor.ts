@@ -1,15 +1,17 @@
-import { fork } from 'node:child_process';
+import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { createServer, type AddressInfo, type Socket } from 'node:net';
+import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { Worker } from 'node:worker_threads';
 import { median } from '../support/row.ts';
 
 const echo = new URL('./echo.ts', import.meta.url);
 
-/** What there is without any scheduler: an echo from threads and over tcp. */
+/** What there is without any scheduler: an echo from threads, over tcp, and from threads of processes over tcp. */
 export interface Floor {
   /** Messages a second to two threads and back, `depth` under way to each. */
   threads(ms: number, depth: number): Promise<number>;
+  /** Messages a second over tcp to two processes, to a thread of theirs and all the way back, `depth` under way to each. */
+  path(ms: number, depth: number): Promise<number>;
   /** Median milliseconds of one message to a thread and back. */
   threadRoundTrip(ms: number): Promise<number>;
   /** Median milliseconds of one message to a process over tcp and back. */
@@ -32,13 +34,63 @@ async function roundTrips(ms: number, once: () => Promise<unknown>): Promise<num
   return median(times);
 }
 
+/** Bytes of a message over tcp: about what a no-op task of a stage takes. */
+const MESSAGE_BYTES = 32;
+
+interface Ends {
+  readonly peers: readonly ChildProcess[];
+  readonly sockets: readonly Socket[];
+}
+
+/** Processes that echo, and the sockets to them. */
+async function connectPeers(server: Server, count: number, ...how: string[]): Promise<Ends> {
+  const sockets: Socket[] = [];
+  const peers: ChildProcess[] = [];
+  for (let i = 0; i < count; i++) {
+    peers.push(fork(echo, [String((server.address() as AddressInfo).port), ...how]));
+    const [socket] = (await once(server, 'connection')) as [Socket];
+    sockets.push(socket);
+  }
+  return { peers, sockets };
+}
+
+async function pathRate({ sockets }: Ends, ms: number, depth: number): Promise<number> {
+  let done = 0;
+  let stopping = false;
+  const start = performance.now();
+  const ends = sockets.map(
+    (socket) =>
+      new Promise<void>((resolve) => {
+        let underWay = depth;
+        let carried = 0;
+        const hear = (chunk: Buffer): void => {
+          carried += chunk.length;
+          const whole = Math.floor(carried / MESSAGE_BYTES);
+          carried -= whole * MESSAGE_BYTES;
+          done += whole;
+          if (!stopping) socket.write(Buffer.alloc(whole * MESSAGE_BYTES));
+          else if ((underWay -= whole) === 0) {
+            socket.off('data', hear);
+            resolve();
+          }
+        };
+        socket.on('data', hear);
+        for (let i = 0; i < depth; i++) socket.write(Buffer.alloc(MESSAGE_BYTES));
+      }),
+  );
+  setTimeout(() => (stopping = true), ms);
+  await Promise.all(ends);
+  return (done / (performance.now() - start)) * 1000;
+}
+
 export async function openFloor(): Promise<Floor> {
   const workers = [new Worker(echo), new Worker(echo)] as const;
   const server = createServer({ noDelay: true });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
-  const peer = fork(echo, [String((server.address() as AddressInfo).port)]);
-  const [socket] = (await once(server, 'connection')) as [Socket];
+  const alone = await connectPeers(server, 1);
+  const withThreads = await connectPeers(server, 2, 'thread');
+  const socket = alone.sockets[0] as Socket;
   let onData: () => void = () => undefined;
   socket.on('data', () => onData());
   const tcpOnce = (): Promise<void> =>
@@ -80,18 +132,22 @@ export async function openFloor(): Promise<Floor> {
       for (const off of listeners) off();
       return rate;
     },
+    path: (ms, depth) => pathRate(withThreads, ms, depth),
     threadRoundTrip: (ms) => roundTrips(ms, threadOnce),
     tcpRoundTrip: (ms) => roundTrips(ms, tcpOnce),
     async close() {
       await Promise.all(workers.map((worker) => worker.terminate()));
-      const exited = once(peer, 'exit');
-      socket.destroy();
-      await exited;
+      for (const { peers, sockets } of [alone, withThreads]) {
+        const exited = peers.map((peer) => once(peer, 'exit'));
+        for (const each of sockets) each.destroy();
+        await Promise.all(exited);
+      }
       server.close();
     },
   };
   // Warm, so that the first round is as good as the others.
   await floor.threads(200, 16);
+  await floor.path(200, 16);
   await floor.threadRoundTrip(200);
   await floor.tcpRoundTrip(200);
   return floor;
