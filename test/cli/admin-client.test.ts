@@ -43,18 +43,15 @@ async function open() {
   return { client, leader };
 }
 
-test.each(['takes its place', 'comes after a while without any'] as const)(
-  'what changes nothing is asked again of the leader that %s',
-  async (how) => {
-    const { client, leader } = await open();
-    const first = await leader('first', 1, false);
-    const answer = client.ask('status', {});
-    await first.heard;
-    if (how !== 'takes its place') await first.announcement.leave();
-    await leader('second', 2, true);
-    expect(await answer).toEqual({ answeredBy: 'second' });
-  },
-);
+test.each(['takes its place', 'comes after a while without any'] as const)('what changes nothing is asked again of the leader that %s', async (how) => {
+  const { client, leader } = await open();
+  const first = await leader('first', 1, false);
+  const answer = client.ask('status', {});
+  await first.heard;
+  if (how !== 'takes its place') await first.announcement.leave();
+  await leader('second', 2, true);
+  expect(await answer).toEqual({ answeredBy: 'second' });
+});
 
 test('what changes something is asked once: whether it was done is not known', async () => {
   const { client, leader } = await open();
