@@ -112,6 +112,13 @@ const OPERATORS: Readonly<Record<string, Emit>> = {
   },
 };
 
+const AT_MOST_ONE = new Set(['map', 'filter', 'keyBy', 'mapValues', 'keys', 'values', 'withNull', 'union']);
+
+/** True: of one record it makes one or none, by itself. */
+export function givesAtMostOne(op: string): boolean {
+  return AT_MOST_ONE.has(op);
+}
+
 export function emitOperator(scope: OperatorScope, node: PlanNode, at: number, upstream: Upstream, body: Body): string {
   const emit = OPERATORS[node.op];
   if (emit === undefined) throw new RangeError(`no operator ${node.op}`);

@@ -6,6 +6,8 @@ import type { Sink } from './plan.ts';
 export interface PipelineScope extends OperatorScope {
   /** Code that runs the pipeline up to position `at` and `body` for each record. */
   upTo(at: number, body: (value: string) => string): string;
+  /** The same, with a body for the first record; undefined where that cannot be. */
+  inTwo(at: number, first: (value: string) => string, rest: (value: string) => string): string | undefined;
 }
 
 export function emitSink(g: PipelineScope, sink: Sink, last: number): string {
@@ -18,7 +20,10 @@ export function emitSink(g: PipelineScope, sink: Sink, last: number): string {
       return `const out = [];\ntaken: {\n${g.upTo(last, (v) => `out.push(${v}); if (out.length >= ${sink.count}) break taken;\n`)}}\nreturn out;\n`;
     case 'reduce': {
       const f = g.constant(sink.f);
-      return `let has = false, acc;\n${g.upTo(last, (v) => `if (has) { ${g.call('acc', `${f}(acc, ${v})`, false)} } else { acc = ${v}; has = true; }\n`)}return has ? [acc] : [];\n`;
+      const first = (v: string): string => `acc = ${v}; has = true;\n`;
+      const rest = (v: string): string => g.call('acc', `${f}(acc, ${v})`, false);
+      const loops = g.inTwo(last, first, rest) ?? g.upTo(last, (v) => `if (has) { ${rest(v)} } else { ${first(v)} }\n`);
+      return `let has = false, acc;\n${loops}return has ? [acc] : [];\n`;
     }
     case 'aggregate': {
       const f = g.constant(sink.seqOp);

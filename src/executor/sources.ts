@@ -20,17 +20,28 @@ function overInput(scope: OperatorScope, input: number, body: (key: string, valu
   );
 }
 
+/** Sources whose records are counted: where a loop over them was left, another can go on. */
+const COUNTED: Readonly<Record<string, (scope: OperatorScope) => { readonly before: string; readonly count: string; readonly record: (i: string) => string }>> =
+  {
+    parallelize: () => ({ before: '', count: 'source.length', record: (i) => `source[${i}]` }),
+    range: (scope) => {
+      const [start, step, count] = [scope.id('start'), scope.id('step'), scope.id('count')];
+      return { before: `const ${start} = source.start, ${step} = source.step, ${count} = source.count;\n`, count, record: (i) => `${start} + ${i} * ${step}` };
+    },
+  };
+
+export function isCounted(op: string): boolean {
+  return Object.hasOwn(COUNTED, op);
+}
+
+/** Goes on from the record that variable `i` says. */
+function emitCounted(scope: OperatorScope, op: string, i: string, body: Body): string {
+  const { before, count, record } = COUNTED[op]!(scope);
+  const v = scope.id('v');
+  return `${before}for (; ${i} < ${count}; ${i}++) { const ${v} = ${record(i)};\n${body(v)}}\n`;
+}
+
 const SOURCES: Readonly<Record<string, (scope: OperatorScope, node: PlanNode, body: Body) => string>> = {
-  parallelize: (scope, _node, body) => {
-    const i = scope.id('i');
-    const v = scope.id('v');
-    return `for (let ${i} = 0; ${i} < source.length; ${i}++) { const ${v} = source[${i}];\n${body(v)}}\n`;
-  },
-  range: (scope, _node, body) => {
-    const i = scope.id('i');
-    const v = scope.id('v');
-    return `for (let ${i} = 0; ${i} < source.count; ${i}++) { const ${v} = source.start + ${i} * source.step;\n${body(v)}}\n`;
-  },
   textFile: (scope, _node, body) => {
     const lines = scope.id('lines');
     const i = scope.id('i');
@@ -80,7 +91,12 @@ const SOURCES: Readonly<Record<string, (scope: OperatorScope, node: PlanNode, bo
   },
 };
 
-export function emitSource(scope: OperatorScope, node: PlanNode, body: Body): string {
+/** @param i a variable that counts the records of a source that is counted; others have no use for it */
+export function emitSource(scope: OperatorScope, node: PlanNode, body: Body, i?: string): string {
+  if (isCounted(node.op)) {
+    const own = scope.id('i');
+    return i === undefined ? `let ${own} = 0;\n${emitCounted(scope, node.op, own, body)}` : emitCounted(scope, node.op, i, body);
+  }
   const emit = SOURCES[node.op];
   if (emit === undefined) throw new RangeError(`no source ${node.op}`);
   return emit(scope, node, body);

@@ -436,6 +436,23 @@ describe('actions', () => {
     expect(await endless.map((x) => x * 2).take(3)).toEqual([0, 2, 4]);
   });
 
+  test('reduce begins with the first record that is left, in each partition, and takes each of the others once, in order', async () => {
+    const concat = (a: string, b: string): string => a + b;
+    const all = 'abcdefghij';
+    const letters = sc.parallelize(all.split(''), 2);
+    for (const from of ['a', 'c', 'e', 'f', 'g', 'j']) expect(await letters.filter((c) => c >= from).reduce(concat)).toBe(all.slice(all.indexOf(from)));
+    expect(await letters.filter((c): boolean => c === 'b').reduce(concat)).toBe('b');
+    await expect(letters.filter(() => false).reduce(concat)).rejects.toThrow(/reduce of an empty RDD/);
+    expect(await letters.flatMap((c) => [c, c.toUpperCase()]).reduce(concat)).toBe('aAbBcCdDeEfFgGhHiIjJ');
+    expect(await letters.union(letters.filter((c) => c < 'c')).reduce(concat)).toBe('abcdefghijab');
+    const falling = sc.range(10, 0, -3, 1).map(String);
+    expect(await falling.reduce((a, b) => `${a} ${b}`)).toBe('10 7 4 1');
+    // Waited for: in a later record, in all, and in the function that reduces.
+    expect(await letters.map((c) => (c === 'c' ? (Promise.resolve('C') as never) : c)).reduce(concat)).toBe('abCdefghij');
+    expect(await letters.map(async (c) => Promise.resolve(c)).reduce(concat)).toBe('abcdefghij');
+    expect(await letters.reduce(async (a, b) => Promise.resolve(a + b))).toBe('abcdefghij');
+  });
+
   test('an empty RDD has nothing to reduce', async () => {
     await expect(sc.parallelize([] as number[]).reduce((a, b) => a + b)).rejects.toThrow(/reduce of an empty RDD/);
     await expect(sc.parallelize([]).first()).rejects.toThrow(/first of an empty RDD/);
