@@ -10,7 +10,9 @@ if (!existsSync(built)) {
   console.error('spark-proxy is not built in this checkout yet: run npm run build.');
   process.exit(1);
 }
-// The rest is compiled once, not at each start.
+// The rest is compiled once, not at each start. Flags first: code is kept for the flags it was compiled under.
+const { keepCodeWarm } = await import('../dist/core/warm-code.js');
 const { keepCompiledCode } = await import('../dist/core/compile-cache.js');
+keepCodeWarm();
 keepCompiledCode();
 await import(built.href);

@@ -6,11 +6,13 @@ import { loadTimeEditor } from './aspects/load-time.ts';
 import { registerConfigured } from './aspects/register.ts';
 import { captureEditor } from './closure/capture-editor.ts';
 import { setLogLevel } from './core/logger.ts';
+import { hideWarmFlag } from './core/warm-code.ts';
 import { addEditor, installHook } from './loader/hook.ts';
 import { consoleProgress } from './observe/console-progress.ts';
 import { summarize } from './observe/summary.ts';
 import { installSparkContextAspect, onCapture } from './reschedule/index.ts';
 
+hideWarmFlag();
 addEditor(captureEditor());
 addEditor(loadTimeEditor);
 installHook();

@@ -85,7 +85,7 @@ async function throughLaunchTasks(quick: boolean): Promise<Row[]> {
       const value = figures.get(`path ${depth}`);
       return {
         ...rate,
-        case: `echo, 2 processes over tcp, a thread in each, depth ${depth}`,
+        case: `echo in batches, 2 processes over tcp, a thread in each, depth ${depth}`,
         unit: 'messages/s',
         value: rounded(value),
         ...compare(value, figures.get(`threads ${depth}`), `raw worker_threads, depth ${depth}`),

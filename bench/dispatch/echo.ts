@@ -3,8 +3,8 @@ import { connect } from 'node:net';
 import { parentPort, Worker } from 'node:worker_threads';
 
 if (parentPort === null) {
-  const [address, by] = process.argv.slice(2);
-  const socket = connect({ host: '127.0.0.1', port: Number(address), noDelay: true });
+  const [tcpPort, by] = process.argv.slice(2);
+  const socket = connect({ host: '127.0.0.1', port: Number(tcpPort), noDelay: true });
   if (by === 'thread') {
     const worker = new Worker(new URL(import.meta.url));
     worker.on('message', (chunk: Uint8Array) => socket.write(chunk));

@@ -2,6 +2,7 @@ import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { Worker } from 'node:worker_threads';
+import { keepCodeWarm, keepingCodeWarm } from '../../src/core/warm-code.ts';
 import { median } from '../support/row.ts';
 
 const echo = new URL('./echo.ts', import.meta.url);
@@ -10,7 +11,7 @@ const echo = new URL('./echo.ts', import.meta.url);
 export interface Floor {
   /** Messages a second to two threads and back, `depth` under way to each. */
   threads(ms: number, depth: number): Promise<number>;
-  /** Messages a second over tcp to two processes, to a thread of theirs and all the way back, `depth` under way to each. */
+  /** Messages a second over tcp to two processes, to a thread of theirs and all the way back, `depth` under way to each; those that come together go on together. */
   path(ms: number, depth: number): Promise<number>;
   /** Median milliseconds of one message to a thread and back. */
   threadRoundTrip(ms: number): Promise<number>;
@@ -47,8 +48,10 @@ async function connectPeers(server: Server, count: number, ...how: string[]): Pr
   const sockets: Socket[] = [];
   const peers: ChildProcess[] = [];
   for (let i = 0; i < count; i++) {
-    peers.push(fork(echo, [String((server.address() as AddressInfo).port), ...how]));
+    peers.push(fork(echo, [String((server.address() as AddressInfo).port), ...how], { execArgv: [...keepingCodeWarm()] }));
     const [socket] = (await once(server, 'connection')) as [Socket];
+    // Its end tells.
+    socket.on('error', () => undefined);
     sockets.push(socket);
   }
   return { peers, sockets };
@@ -60,7 +63,8 @@ async function pathRate({ sockets }: Ends, ms: number, depth: number): Promise<n
   const start = performance.now();
   const ends = sockets.map(
     (socket) =>
-      new Promise<void>((resolve) => {
+      new Promise<void>((resolve, reject) => {
+        const lost = (): void => reject(new Error('an echo has ended early'));
         let underWay = depth;
         let carried = 0;
         const hear = (chunk: Buffer): void => {
@@ -70,11 +74,11 @@ async function pathRate({ sockets }: Ends, ms: number, depth: number): Promise<n
           done += whole;
           if (!stopping) socket.write(Buffer.alloc(whole * MESSAGE_BYTES));
           else if ((underWay -= whole) === 0) {
-            socket.off('data', hear);
+            socket.off('data', hear).off('close', lost);
             resolve();
           }
         };
-        socket.on('data', hear);
+        socket.on('data', hear).once('close', lost);
         for (let i = 0; i < depth; i++) socket.write(Buffer.alloc(MESSAGE_BYTES));
       }),
   );
@@ -84,6 +88,8 @@ async function pathRate({ sockets }: Ends, ms: number, depth: number): Promise<n
 }
 
 export async function openFloor(): Promise<Floor> {
+  // As the programs it is compared with.
+  keepCodeWarm();
   const workers = [new Worker(echo), new Worker(echo)] as const;
   const server = createServer({ noDelay: true });
   server.listen(0, '127.0.0.1');
@@ -138,7 +144,7 @@ export async function openFloor(): Promise<Floor> {
     async close() {
       await Promise.all(workers.map((worker) => worker.terminate()));
       for (const { peers, sockets } of [alone, withThreads]) {
-        const exited = peers.map((peer) => once(peer, 'exit'));
+        const exited = peers.filter(({ exitCode, signalCode }) => exitCode === null && signalCode === null).map((peer) => once(peer, 'exit'));
         for (const each of sockets) each.destroy();
         await Promise.all(exited);
       }

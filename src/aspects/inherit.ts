@@ -98,11 +98,24 @@ function withPreload(execArgv: readonly string[] | undefined): string[] {
   return given.some((argument) => argument.includes(url)) ? given : [...given, '--import', url];
 }
 
+/** Options of the whole process, such as `--max-old-space-size`: a thread has them anyway, and refuses them when they are named. */
+function refusedIn(error: unknown): readonly string[] {
+  const { code, message } = error as NodeJS.ErrnoException;
+  return code === 'ERR_WORKER_INVALID_EXEC_ARGV' ? message.slice(message.indexOf(': ') + 2).split(', ') : [];
+}
+
 function interceptWorkers(): void {
   const { Worker: Original } = threads;
   class Worker extends Original {
     constructor(file: string | URL, options: threads.WorkerOptions = {}) {
-      super(file, { ...options, execArgv: withPreload(options.execArgv) });
+      const execArgv = withPreload(options.execArgv);
+      try {
+        super(file, { ...options, execArgv });
+      } catch (error) {
+        const refused = options.execArgv === undefined ? refusedIn(error) : [];
+        if (refused.length === 0) throw error;
+        super(file, { ...options, execArgv: execArgv.filter((argument) => !refused.includes(argument)) });
+      }
     }
   }
   threads.Worker = Worker;

@@ -25,7 +25,7 @@ export const ADMIN_HELP = `      --url URL        where the dispatcher is found 
       --conf KEY=VALUE any setting (see spark-proxy conf); may be repeated
 `;
 
-/** One try to connect, and the wait for an answer, milliseconds. */
+/** One try to connect, and the wait for an answer of a dispatcher that leads, milliseconds. */
 const CONNECT_MS = 3000;
 const ANSWER_MS = 10_000;
 const CLOSE_MS = 1000;
@@ -44,7 +44,7 @@ interface Asked {
 
 export interface AdminClient {
   readonly url: string;
-  /** @throws SP_CLI_NO_ANSWER, SP_CLI_NO_DISPATCHER, and what the dispatcher answers */
+  /** @throws SP_CLI_NO_ANSWER, SP_CLI_NO_DISPATCHER, SP_CLI_LEADS_NO_MORE, and what the dispatcher answers */
   ask<Q extends AdminQuestion>(question: Q, ask: AdminAsk<Q>): Promise<AdminAnswer<Q>>;
   close(): Promise<void>;
 }
@@ -88,30 +88,39 @@ export async function connectAdmin(command: string, values: AdminValues): Promis
   const queue = `operator.${id}`;
   const envelope = envelopeFactory(id, queue);
   const waiting = new Map<string, Asked>();
-  const looking: ((leader: Leader) => void)[] = [];
+  const looking = new Set<() => void>();
   const leaders = new LeaderTracker({
     onChange(leader) {
-      if (leader !== undefined) for (const found of looking.splice(0)) found(leader);
+      for (const look of looking) look();
       // Whoever was asked and leads no more will not answer.
-      for (const [request, { leader: asked, resolve }] of waiting) {
-        if (asked === leader?.id) continue;
-        waiting.delete(request);
-        resolve(UNHEARD);
-      }
+      for (const { leader: asked, resolve } of waiting.values()) if (asked !== leader?.id) resolve(UNHEARD);
     },
   });
   let next = 0;
 
-  const leading = async (ms: number): Promise<Leader> => {
-    if (leaders.current !== undefined) return leaders.current;
-    const found = new Promise<Leader>((resolve) => looking.push(resolve));
-    return within(ms, found, () => CLI_ERRORS.NO_DISPATCHER({ url: transport.url }));
+  const leading = async (deadline: number): Promise<Leader> => {
+    while (leaders.current === undefined) {
+      let look: () => void = () => undefined;
+      const changed = new Promise<void>((resolve) => (look = resolve));
+      looking.add(look);
+      try {
+        await within(deadline - performance.now(), changed, () => CLI_ERRORS.NO_DISPATCHER({ url: transport.url }));
+      } finally {
+        looking.delete(look);
+      }
+    }
+    return leaders.current;
   };
-  const askOf = async (leader: Leader, question: AdminQuestion, ask: AdminAsk, ms: number): Promise<unknown> => {
+  const askOf = async (leader: Leader, question: AdminQuestion, ask: AdminAsk, ms: number, late: () => Error): Promise<unknown> => {
     const request = String(next++);
     const answered = new Promise<unknown>((resolve, reject) => waiting.set(request, { leader: leader.id, resolve, reject }));
-    await transport.send(applicationsQueue(leader.queue), envelope(ADMIN_MESSAGE.request, encodeAdminRequest(request, question, ask)));
-    return within(ms, answered, () => CLI_ERRORS.NO_ANSWER({ dispatcher: leader.id, ms: ANSWER_MS }));
+    // The answer may come before the broker confirms the question, and the leader may change before it has left.
+    const sent = transport.send(applicationsQueue(leader.queue), envelope(ADMIN_MESSAGE.request, encodeAdminRequest(request, question, ask)));
+    try {
+      return await within(ms, Promise.race([answered, sent.then(() => answered)]), late);
+    } finally {
+      waiting.delete(request);
+    }
   };
 
   // An idle connection would not keep this process alive until it is closed.
@@ -122,7 +131,6 @@ export async function connectAdmin(command: string, values: AdminValues): Promis
       if (delivery.envelope.type !== ADMIN_MESSAGE.reply) return;
       const reply = decodeAdminReply(delivery.envelope.body);
       const request = waiting.get(reply.id);
-      waiting.delete(reply.id);
       if (reply.error === undefined) request?.resolve(reply.answer);
       else request?.reject(errorFromWire(reply.error));
     });
@@ -136,14 +144,16 @@ export async function connectAdmin(command: string, values: AdminValues): Promis
   return {
     url: transport.url,
     async ask<Q extends AdminQuestion>(question: Q, ask: AdminAsk<Q>) {
-      const deadline = performance.now() + ANSWER_MS;
-      let leader = await leading(takeoverMs);
+      let leader = await leading(performance.now() + takeoverMs);
+      const answerMs = READS.has(question) ? ANSWER_MS + takeoverMs : ANSWER_MS;
+      const deadline = performance.now() + answerMs;
       for (;;) {
-        const answer = await askOf(leader, question, ask, deadline - performance.now());
+        const { id: dispatcher } = leader;
+        const answer = await askOf(leader, question, ask, deadline - performance.now(), () => CLI_ERRORS.NO_ANSWER({ dispatcher, ms: answerMs }));
         // Checked by the version of the message; fields of a newer dispatcher are shown as they are.
         if (answer !== UNHEARD) return answer as AdminAnswer<Q>;
-        if (!READS.has(question)) throw CLI_ERRORS.NO_DISPATCHER({ url: transport.url });
-        leader = await leading(deadline - performance.now());
+        if (!READS.has(question)) throw CLI_ERRORS.LEADS_NO_MORE({ dispatcher });
+        leader = await leading(deadline);
       }
     },
     async close() {

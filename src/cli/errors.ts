@@ -9,8 +9,9 @@ export const CLI_ERRORS = defineErrors('CLI', {
   ],
   NO_DISPATCHER: [
     'no dispatcher service leads at {url}',
-    'Start one: spark-proxy dispatcher --url ... (applications that dispatch for themselves answer no operators). What was asked of a dispatcher that leads no more may be done or not: look at the status before you ask again.',
+    'Start one: spark-proxy dispatcher --url ... (applications that dispatch for themselves answer no operators).',
   ],
+  LEADS_NO_MORE: ['{dispatcher} leads no more, and has not answered', 'What it was asked may be done or not: see the status before you ask its successor.'],
   NO_ANSWER: ['{dispatcher} has not answered within {ms} ms', 'It may be stopped or overloaded: see its log.'],
   NO_SUCH_FILE: ['cannot run {file}: there is no such file', 'give the path of a TypeScript or JavaScript program'],
   NO_JAVA: [

@@ -1,7 +1,6 @@
 /** The command line: `spark-proxy <command>`. */
 import { SparkProxyError } from '../core/errors.ts';
 import { version } from '../core/version.ts';
-import { keepCodeWarm } from '../core/warm-code.ts';
 import { allCommands, COMMANDS } from './commands.ts';
 import { CLI_ERRORS } from './errors.ts';
 
@@ -40,7 +39,6 @@ async function main(args: readonly string[]): Promise<number> {
   return command.run(rest);
 }
 
-keepCodeWarm();
 // An idle connection keeps no process alive; a command that has not ended does.
 const alive = setInterval(() => undefined, 2 ** 30);
 try {

@@ -8,6 +8,7 @@ import { environmentName } from '../core/config.ts';
 import type { Clock } from '../core/clock.ts';
 import { withCompileCache } from '../core/compile-cache.ts';
 import { createLogger } from '../core/logger.ts';
+import { keepingCodeWarm } from '../core/warm-code.ts';
 import { RESCHEDULE_ERRORS } from './errors.ts';
 
 const logger = createLogger('worker-processes');
@@ -106,7 +107,7 @@ function settingOf(configuration: Configuration, key: string): string | undefine
 
 function startOne(env: NodeJS.ProcessEnv): ChildProcess {
   // The worker ends when this pipe closes, so that it cannot outlive a driver that was killed.
-  const child = spawn(process.execPath, [cliPath(), 'worker', '--owned'], { env, stdio: ['pipe', 'inherit', 'inherit'] });
+  const child = spawn(process.execPath, [...keepingCodeWarm(), cliPath(), 'worker', '--owned'], { env, stdio: ['pipe', 'inherit', 'inherit'] });
   child.unref();
   (child.stdin as unknown as { unref?: () => void } | null)?.unref?.();
   return child;

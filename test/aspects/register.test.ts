@@ -99,9 +99,15 @@ export function start(n: number): string { return twice(Hidden.make().add(n).siz
         for (const [name, options] of Object.entries({ forked: {}, 'forked bare': { execArgv: [] }, 'forked empty': { execArgv: [], env: {} } }))
           await once(fork(new URL('./child.js', import.meta.url).pathname, [name], options), 'exit');`,
     });
-    const { out, err } = await run(['--import', PRELOAD, 'main.js'], { cwd: at });
-    expect(err).toBe('');
-    expect(lines(out)).toEqual(['plain', 'bare', 'empty', 'forked', 'forked bare', 'forked empty'].flatMap((name) => ['> execution(job)', `ran ${name}`]));
+    const all = ['plain', 'bare', 'empty', 'forked', 'forked bare', 'forked empty'].flatMap((name) => ['> execution(job)', `ran ${name}`]);
+    // What a thread has of the process is refused when it is named, and nobody has named it here.
+    for (const options of [[], ['--max-old-space-size=200', '--no-memory-reducer']]) {
+      const { out, err } = await run([...options, '--import', PRELOAD, 'main.js'], { cwd: at });
+      expect(err).toBe('');
+      expect(lines(out)).toEqual(all);
+    }
+    const named = await run(['--import', PRELOAD, '--eval', `new (require('node:worker_threads').Worker)('./child.js', { execArgv: ['--max-old-space-size=200'] })`], { cwd: at });
+    expect(named.err).toContain('ERR_WORKER_INVALID_EXEC_ARGV');
   });
 
   test('is registered from code, with include and exclude, and switched', async () => {

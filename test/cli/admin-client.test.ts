@@ -59,7 +59,7 @@ test('what changes something is asked once: whether it was done is not known', a
   const answer = client.ask('drain', { worker: 'w' });
   await first.heard;
   const second = await leader('second', 2, true);
-  await expect(answer).rejects.toMatchObject({ code: 'SP_CLI_NO_DISPATCHER' });
+  await expect(answer).rejects.toMatchObject({ code: 'SP_CLI_LEADS_NO_MORE' });
   await client.ask('drain', { worker: 'w' });
   expect(await second.heard).toBe('drain');
 });

@@ -1,9 +1,11 @@
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { once } from 'node:events';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
+import { keepingCodeWarm } from '../../src/core/warm-code.ts';
 import { run, start } from './run-program.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'cli-'));
@@ -34,6 +36,15 @@ test('run takes TypeScript as it is: enums, parameter properties, decorators', a
   const { stdout, stderr } = await run(['run', file]);
   expect(stderr).toBe('');
   expect(stdout.trim()).toBe('2 42');
+});
+
+test('a program has what keeps its code compiled, and hands nothing of it to its threads', async () => {
+  const tag = `import { cachedDataVersionTag } from 'node:v8'; console.log(cachedDataVersionTag());`;
+  const thread = `import { Worker } from 'node:worker_threads'; new Worker('', { eval: true, execArgv: process.execArgv });`;
+  const expected = spawnSync(process.execPath, [...keepingCodeWarm(), '--input-type=module', '--eval', tag]);
+  const { stdout, stderr } = await run(['run', program('warm.mjs', tag + thread)]);
+  expect(stderr).toBe('');
+  expect(stdout).toBe(expected.stdout.toString());
 });
 
 test('a signal reaches the program', async () => {
