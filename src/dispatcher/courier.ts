@@ -32,6 +32,8 @@ interface Box {
   /** Frames for which there was no room under way. */
   frames: Frame[];
   underWay: number;
+  /** It was dropped: called when nothing is under way any more. */
+  emptied?: () => void;
 }
 
 /** Frames under way to one queue: what one receiver may be slow by, and the most that is encoded before it is needed. */
@@ -78,9 +80,11 @@ export class Courier {
     this.#box(queue).written.push({ type, body, refused });
   }
 
-  /** Nobody reads this queue any more. */
-  drop(queue: string): void {
+  /** Nobody reads this queue any more. Resolves when what was under way to it has been sent or refused; undefined: there was nothing. */
+  drop(queue: string): Promise<void> | undefined {
+    const box = this.#boxes.get(queue);
     this.#boxes.delete(queue);
+    return box === undefined || box.underWay === 0 ? undefined : new Promise<void>((resolve) => (box.emptied = resolve));
   }
 
   /** Writes what waits; resolves when the transport has answered for everything under way, and nothing waits for room. */
@@ -155,7 +159,9 @@ export class Courier {
   #done(queue: string, box: Box, number: number): void {
     box.underWay--;
     void this.#pending.delete(number);
-    if (!this.#closed) this.#fill(queue, box);
+    if (box.emptied !== undefined) {
+      if (box.underWay === 0) box.emptied();
+    } else if (!this.#closed) this.#fill(queue, box);
   }
 
   #again(queue: string, box: Box, frame: Frame, cause: unknown): void {

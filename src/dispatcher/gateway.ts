@@ -42,6 +42,8 @@ export function applicationsQueue(dispatcherQueue: string): string {
 }
 
 const PREFETCH = 256;
+/** Applications that have left are known for what they still say, so many of them. */
+const MAX_LEFT = 1024;
 
 const HAND_BACK: Batched<number> = { type: SERVICE_MESSAGE.handBack, encode: encodeHandBack, sizeOf: () => 8, refused: () => undefined };
 const ASK: Batched<string> = { type: MESSAGE.blobMissing, encode: encodeBlobMissing, sizeOf: (hash) => hash.length, refused: () => undefined };
@@ -64,6 +66,8 @@ export class Gateway {
   readonly #applications = new Map<string, GatewayApplication>();
   /** Announced in the register center. */
   readonly #present = new Set<string>();
+  /** They said that they leave. What they wrote before may be read after: an answer would make a queue that nobody deletes. */
+  readonly #left = new Set<string>();
   readonly #ends: (() => unknown)[] = [];
   readonly #beatMs: number;
   #recovering: { readonly application: GatewayApplication; readonly tasks: TaskDescription[] }[] | undefined = [];
@@ -103,9 +107,12 @@ export class Gateway {
     this.#ends.push(() => beating.cancel());
     this.#ends.push(
       await registry.watch('application', (event) => {
-        if (event.type === 'joined') this.#present.add(event.entry.id);
-        else if (event.type === 'left') {
+        if (event.type === 'joined') {
+          this.#present.add(event.entry.id);
+          this.#left.delete(event.entry.id);
+        } else if (event.type === 'left') {
           this.#present.delete(event.id);
+          if (event.reason === 'left') this.#remember(event.id);
           this.#detach(event.id, event.reason === 'left' ? 'the application has ended' : 'the application was heard of no more');
         }
       }),
@@ -172,7 +179,7 @@ export class Gateway {
     if (type === 'admin') return this.#options.onAdmin?.(delivery, (name, answer) => this.#courier.post(replyTo, name, () => answer));
     const application = this.#applications.get(sender);
     if (application === undefined) {
-      if (replyTo !== '') this.#courier.post(replyTo, SERVICE_MESSAGE.unknown, () => encodeHandBack([]));
+      if (replyTo !== '' && !this.#left.has(sender)) this.#courier.post(replyTo, SERVICE_MESSAGE.unknown, () => encodeHandBack([]));
       return;
     }
     switch (type) {
@@ -199,6 +206,7 @@ export class Gateway {
   #attach(sender: string, replyTo: string, body: Uint8Array): void {
     const { profile, term } = decodeAttach(body);
     if (profile.application !== sender || replyTo === '') throw dispatcherErrors.NOT_ITS_OWN({ sender, application: profile.application });
+    if (this.#left.has(sender)) return;
     if (term > this.#options.dispatcher.term) {
       this.#options.onHigherTerm?.(term);
       return;
@@ -269,10 +277,18 @@ export class Gateway {
     if (application === undefined) return;
     this.#applications.delete(id);
     application.port.detach(reason);
-    this.#courier.drop(application.queue);
     this.#logger.info('an application is gone', { application: id, reason });
-    this.#options.transport
-      .deleteQueue(application.queue)
-      .catch((error: unknown) => this.#logger.debug('a queue stays', { queue: application.queue, error: (error as Error).message }));
+    this.#deleteQueue(application.queue);
+    // A frame that was under way may come after, also because there was no room for it before.
+    void this.#courier.drop(application.queue)?.then(() => this.#closed || this.#deleteQueue(application.queue));
+  }
+
+  #deleteQueue(queue: string): void {
+    this.#options.transport.deleteQueue(queue).catch((error: unknown) => this.#logger.debug('a queue stays', { queue, error: (error as Error).message }));
+  }
+
+  #remember(id: string): void {
+    this.#left.add(id);
+    if (this.#left.size > MAX_LEFT) this.#left.delete(this.#left.values().next().value as string);
   }
 }

@@ -253,7 +253,7 @@ class RemoteDispatcher implements Dispatcher {
 
   #leaderChanged(leader: Leader | undefined): void {
     if (!this.#open) return;
-    if (this.#leader !== undefined) this.#courier.drop(this.#to(this.#leader));
+    if (this.#leader !== undefined) void this.#courier.drop(this.#to(this.#leader));
     this.#leader = leader;
     this.#sent.clear();
     this.#heardAt = this.#clock.now();

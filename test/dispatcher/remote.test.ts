@@ -3,12 +3,16 @@ import { contentHash, newId } from '../../src/core/ids.ts';
 import type { Logger } from '../../src/core/logger.ts';
 import type { Dispatcher } from '../../src/dispatcher/contract.ts';
 import type { LocalDispatcher } from '../../src/dispatcher/local.ts';
+import { applicationsQueue } from '../../src/dispatcher/gateway.ts';
 import { connectDispatcher } from '../../src/dispatcher/remote.ts';
 import { startDispatcherServer, type DispatcherServer } from '../../src/dispatcher/server.ts';
-import { MESSAGE } from '../../src/protocol/messages.ts';
+import { envelopeFactory } from '../../src/protocol/batch.ts';
+import { encodeBlobMissing, MESSAGE } from '../../src/protocol/messages.ts';
+import { encodeAttach, SERVICE_MESSAGE } from '../../src/protocol/service-messages.ts';
 import { StageTask } from '../../src/protocol/task.ts';
 import type { Envelope } from '../../src/protocol/envelope.ts';
 import { createRegisterCenter } from '../../src/registry/index.ts';
+import { leaderOf } from '../../src/registry/leader.ts';
 import { createSelector } from '../../src/selectors/index.ts';
 import type { Transport } from '../../src/transports/contract.ts';
 import { connectTransport } from '../../src/transports/index.ts';
@@ -301,6 +305,50 @@ test('an application that ends or dies leaves no task on a worker and no blob th
   expect(dispatcher.hasBlob(shared.hash)).toBe(true);
   runner.finish(0);
   await b.heard.until(() => b.heard.ended.length === 1);
+});
+
+test('to an application that has left nobody writes, whatever of it is read afterwards', TIME, async () => {
+  const c = await cluster();
+  const line = aLine();
+  const written: string[] = [];
+  line.times = (queue) => (written.push(queue), 1);
+  await c.server(line);
+  const transport = await c.connect();
+  const registry = createRegisterCenter(transport, BEATS);
+  ends.add(() => registry.close());
+  const service = await new Promise<string>((resolve) => {
+    void registry.watch(
+      'dispatcher',
+      (event) => event.type === 'joined' && leaderOf(event.entry) !== undefined && resolve(applicationsQueue(event.entry.queue)),
+    );
+  });
+  const present = { kind: 'application', host: 'h', pid: 1, version: '', slots: 0, kinds: [], labels: {}, queue: '' } as const;
+  const speak = (id: string) => {
+    const envelope = envelopeFactory(id, `application.${id}`);
+    return {
+      attach: () => transport.send(service, envelope(SERVICE_MESSAGE.attach, encodeAttach({ profile: { application: id }, term: 1 }))),
+      release: () => transport.send(service, envelope(SERVICE_MESSAGE.release, encodeBlobMissing(['0'.repeat(64)]))),
+    };
+  };
+  const hears = (id: string): Promise<void> =>
+    vi.waitUntil(() => written.includes(`application.${id}`), { timeout: 30_000, interval: 5 }) as unknown as Promise<void>;
+
+  const a = speak('a');
+  const announcement = await registry.announce({ ...present, id: 'a' });
+  await a.attach();
+  await hears('a');
+  await announcement.leave();
+  // Frames are read in their order, and the next application is answered: what was said by then is all.
+  await registry.announce({ ...present, id: 'b' });
+  await speak('b').attach();
+  await hears('b');
+  written.length = 0;
+  await a.release();
+  await a.attach();
+  await speak('b').attach();
+  await speak('never seen').release();
+  await hears('never seen');
+  expect(written).not.toContain('application.a');
 });
 
 test('a cancel reaches the worker; what is cancelled is reported once', TIME, async () => {
