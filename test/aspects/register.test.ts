@@ -106,7 +106,10 @@ export function start(n: number): string { return twice(Hidden.make().add(n).siz
       expect(err).toBe('');
       expect(lines(out)).toEqual(all);
     }
-    const named = await run(['--import', PRELOAD, '--eval', `new (require('node:worker_threads').Worker)('./child.js', { execArgv: ['--max-old-space-size=200'] })`], { cwd: at });
+    const named = await run(
+      ['--import', PRELOAD, '--eval', `new (require('node:worker_threads').Worker)('./child.js', { execArgv: ['--max-old-space-size=200'] })`],
+      { cwd: at },
+    );
     expect(named.err).toContain('ERR_WORKER_INVALID_EXEC_ARGV');
   });
 
