@@ -197,7 +197,7 @@ export interface TaskRecord {
   /** Milliseconds since the epoch, as the driver has them. */
   readonly launched: number;
   readonly finished: number;
-  /** It ended after the application had: nobody but the log was told. */
+  /** It ended after the application had: it may be that nobody but the log was told. */
   readonly late: boolean;
 }
 
