@@ -24,6 +24,7 @@ const port = parentPort;
 if (port === null) throw new Error('thread-main runs only as a worker thread');
 const options = workerData as ThreadOptions;
 
+for (const name of options.added) delete process.env[name];
 installForExecutor();
 
 const blobs = new Map<string, Uint8Array>();

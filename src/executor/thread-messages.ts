@@ -13,6 +13,8 @@ export interface ThreadOptions {
   readonly tls: Certificates | undefined;
   readonly ownFiles: boolean;
   readonly allowed: AllowedModules;
+  /** Variables of its environment that only its own modules are to see. */
+  readonly added: readonly string[];
 }
 
 /** One task of a batch. */

@@ -19,6 +19,7 @@ import { TASK_ERRORS } from './errors.ts';
 import { QueueDepth } from './queue-depth.ts';
 import { cpuTimeOf, heapLimitOf, limitsIn, MemoryWatch, NO_LIMITS, type ThreadLimits } from './thread-limits.ts';
 import { applicationDirectory } from './task-runtime.ts';
+import { threadEnvironment } from './thread-environment.ts';
 import {
   CommonsSlots,
   messagesOf,
@@ -324,11 +325,13 @@ export class ThreadPool {
 
   #start(): Thread {
     const { executorId, localDir, machine, location, tls, ownFiles, allowed } = this.#options;
-    const options: ThreadOptions = { executorId, localDir, machine, location, tls, ownFiles, allowed };
+    const { env, added } = threadEnvironment();
+    const options: ThreadOptions = { executorId, localDir, machine, location, tls, ownFiles, allowed, added };
     const worker = new Worker(new URL(`./thread-main${extname(import.meta.url)}`, import.meta.url), {
       workerData: options,
       name: `spark-proxy-${executorId}`,
       execArgv: [],
+      env,
       ...heapLimitOf(this.#limits),
     });
     const thread: Thread = {

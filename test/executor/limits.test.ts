@@ -91,3 +91,15 @@ test('the largest task ends when the process holds more than it may; limits chan
     25_000,
   );
 });
+
+test('a thread that is ended as soon as it has started leaves no file open: it does not look for its C library', async () => {
+  const [loaded, variable] = await context({})
+    .range(0, 1, 1, 1)
+    .map((): [string[], string | undefined] => {
+      const { createRequire } = process.getBuiltinModule('node:module');
+      return [Object.keys(createRequire('/any').cache).filter((path) => /detect-libc|\.node$/.test(path)), process.env['LIBC']];
+    })
+    .first();
+  expect(loaded).toEqual([expect.stringMatching(/\.(glibc|musl)\.node$/)]);
+  expect(variable).toBe(process.env['LIBC']);
+});
