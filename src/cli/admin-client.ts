@@ -114,9 +114,9 @@ export async function connectAdmin(command: string, values: AdminValues): Promis
   const askOf = async (leader: Leader, question: AdminQuestion, ask: AdminAsk, ms: number, late: () => Error): Promise<unknown> => {
     const request = String(next++);
     const answered = new Promise<unknown>((resolve, reject) => waiting.set(request, { leader: leader.id, resolve, reject }));
-    // The answer may come before the broker confirms the question, and the leader may change before it has left.
-    const sent = transport.send(applicationsQueue(leader.queue), envelope(ADMIN_MESSAGE.request, encodeAdminRequest(request, question, ask)));
     try {
+      const sent = transport.send(applicationsQueue(leader.queue), envelope(ADMIN_MESSAGE.request, encodeAdminRequest(request, question, ask)));
+      // The answer may come before the broker confirms the question, and the leader may change before it has left.
       return await within(ms, Promise.race([answered, sent.then(() => answered)]), late);
     } finally {
       waiting.delete(request);

@@ -279,8 +279,10 @@ export class Gateway {
     application.port.detach(reason);
     this.#logger.info('an application is gone', { application: id, reason });
     this.#deleteQueue(application.queue);
-    // A frame that was under way may come after, also because there was no room for it before.
-    void this.#courier.drop(application.queue)?.then(() => this.#closed || this.#deleteQueue(application.queue));
+    // A frame that was under way may come after, also because there was no room for it before. By then the application may be back.
+    void this.#courier.drop(application.queue)?.then(() => {
+      if (!this.#closed && !this.#applications.has(id)) this.#deleteQueue(application.queue);
+    });
   }
 
   #deleteQueue(queue: string): void {

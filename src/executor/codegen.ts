@@ -21,8 +21,6 @@ export class Generator implements PipelineScope {
   readonly #plan: StagePlan;
   readonly #path: readonly number[];
   #ids = 0;
-  /** Counts the records of the source, while one loop goes on from where another was left. */
-  #counter: string | undefined;
 
   constructor(plan: StagePlan, path: readonly number[], async: boolean) {
     this.#plan = plan;
@@ -44,11 +42,11 @@ export class Generator implements PipelineScope {
     return `${declare ? 'let ' : ''}${variable} = ${expression}; if (${variable} instanceof Promise) ${wait}\n`;
   }
 
-  /** Code that runs the pipeline up to position `at` of the path and `body` for each record. */
-  upTo(at: number, body: (value: string) => string): string {
+  /** Code that runs the pipeline up to position `at` of the path and `body` for each record; from the record that `counter` says, if it is given. */
+  upTo(at: number, body: (value: string) => string, counter?: string): string {
     const node = this.#plan.nodes[this.#path[at] as number] as PlanNode;
     const plain = (b: (value: string) => string): string =>
-      at === 0 ? emitSource(this, node, b, this.#counter) : emitOperator(this, node, at, (inner) => this.upTo(at - 1, inner), b);
+      at === 0 ? emitSource(this, node, b, counter) : emitOperator(this, node, at, (inner) => this.upTo(at - 1, inner, counter), b);
     return node.cacheId === undefined ? plain(body) : this.#cached(node.cacheId, at, plain, body);
   }
 
@@ -60,10 +58,8 @@ export class Generator implements PipelineScope {
     const nodes = this.#path.slice(0, at + 1).map((index) => this.#plan.nodes[index] as PlanNode);
     if (!isCounted(nodes[0]!.op) || nodes.some(({ op, cacheId }, i) => cacheId !== undefined || (i > 0 && !givesAtMostOne(op)))) return undefined;
     const counter = this.id('i');
-    this.#counter = counter;
-    const code = `let ${counter} = 0;\nfirst: {\n${this.upTo(at, (v) => `${first(v)}${counter}++; break first;\n`)}}\n{\n${this.upTo(at, rest)}}\n`;
-    this.#counter = undefined;
-    return code;
+    const untilFirst = this.upTo(at, (v) => `${first(v)}${counter}++; break first;\n`, counter);
+    return `let ${counter} = 0;\nfirst: {\n${untilFirst}}\n{\n${this.upTo(at, rest, counter)}}\n`;
   }
 
   #cached(cacheId: number, at: number, plain: (b: (value: string) => string) => string, body: (value: string) => string): string {

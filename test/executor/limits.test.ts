@@ -97,9 +97,9 @@ test('a thread that is ended as soon as it has started leaves no file open: it d
     .range(0, 1, 1, 1)
     .map((): [string[], string | undefined] => {
       const { createRequire } = process.getBuiltinModule('node:module');
-      return [Object.keys(createRequire('/any').cache).filter((path) => /detect-libc|\.node$/.test(path)), process.env['LIBC']];
+      return [Object.keys(createRequire('/any').cache).filter((path) => path.includes('detect-libc')), process.env['LIBC']];
     })
     .first();
-  expect(loaded).toEqual([expect.stringMatching(/\.(glibc|musl)\.node$/)]);
+  expect(loaded).toEqual([]);
   expect(variable).toBe(process.env['LIBC']);
 });
