@@ -19,16 +19,22 @@ const ROUNDS = 3;
 const PARTITIONS = [1, 2] as const;
 const TIMEOUT_MS = 120_000;
 const OF_RAW_AT_LEAST = 0.25;
+/**
+ * Tasks at a time from which no-op tasks are held to raw threads. With fewer, what stands between the two is the way itself,
+ * two wake-ups of a process and two of a thread for hardly any work: those are held to that way without a scheduler.
+ */
+const FRAME = 16;
+const OF_PATH_AT_LEAST = 0.25;
 const OF_PYSPARK_AT_LEAST = 300;
 const JOB_AT_MOST = 50;
 
 const program = (name: string): string => fileURLToPath(new URL(`./programs/${name}`, import.meta.url));
 const base = { bench: 'dispatch' };
 
-/** A program with two external workers over tcp, as it comes, or with slots that are sent so many tasks and never more. */
-function startDriver(depth?: number): Subject {
+/** A program with two external workers over tcp, as it comes, or with slots that are sent so many tasks and never more. `warmMs`: it warms up for at most. */
+function startDriver(warmMs: number, depth?: number): Subject {
   const fixed = depth === undefined ? [] : ['--conf', `dispatch.queue.depth=${depth}`, '--conf', 'dispatch.queue.time=0'];
-  const args = [join(ROOT, 'bin', 'spark-proxy.js'), 'run', '--workers', '2', '--external', ...fixed, program('noop.ts')];
+  const args = [join(ROOT, 'bin', 'spark-proxy.js'), 'run', '--workers', '2', '--external', ...fixed, program('noop.ts'), String(warmMs)];
   return new Subject(`spark-proxy, depth ${depth ?? 'as it comes'}`, { command: process.execPath, args }, TIMEOUT_MS);
 }
 
@@ -37,6 +43,7 @@ const settingOf = (fixed: number | undefined): string => (fixed === undefined ? 
 /** Tasks and jobs of whole programs against echoes, interleaved. All are started first; those not asked are idle. */
 async function throughLaunchTasks(quick: boolean): Promise<Row[]> {
   const ms = quick ? 500 : 2000;
+  const warmMs = quick ? 2500 : 20_000;
   const peer = await pyspark();
   const python = 'path' in peer ? peer.path : undefined;
   const figures = new Figures();
@@ -49,9 +56,9 @@ async function throughLaunchTasks(quick: boolean): Promise<Row[]> {
     return subject;
   };
   try {
-    const asItComes = await warm(startDriver());
+    const asItComes = await warm(startDriver(warmMs));
     const drivers: Subject[] = [];
-    for (const depth of DEPTHS) drivers.push(await warm(startDriver(depth)));
+    for (const depth of DEPTHS) drivers.push(await warm(startDriver(warmMs, depth)));
     const spark =
       python === undefined
         ? undefined
@@ -94,12 +101,18 @@ async function throughLaunchTasks(quick: boolean): Promise<Row[]> {
     ...[undefined, ...DEPTHS].map((fixed): Row => {
       const value = figures.get(fixed === undefined ? 'tasks' : `tasks ${fixed}`);
       const depth = fixed ?? DEFAULT_DEPTH;
+      const bound = depth < FRAME ? undefined : { atLeast: OF_RAW_AT_LEAST };
       return {
         ...rate,
         case: `no-op tasks, 2 workers over tcp, ${settingOf(fixed)}`,
         value: rounded(value),
-        ...compare(value, figures.get(`threads ${depth}`), `raw worker_threads, depth ${depth}`, { atLeast: OF_RAW_AT_LEAST }),
+        ...compare(value, figures.get(`threads ${depth}`), `raw worker_threads, depth ${depth}`, bound),
       };
+    }),
+    ...DEPTHS.filter((depth) => depth < FRAME).map((depth): Row => {
+      const value = figures.get(`tasks ${depth}`);
+      const name = `no-op tasks, 2 workers over tcp, ${settingOf(depth)}, to the path alone`;
+      return { ...rate, case: name, value: rounded(value), ...compare(value, figures.get(`path ${depth}`), 'echo in batches', { atLeast: OF_PATH_AT_LEAST }) };
     }),
     'missing' in peer ? { ...rate, case: pysparkCase, missing: peer.missing } : { ...rate, case: pysparkCase, value: rounded(figures.get('pyspark')) },
     ...('missing' in peer
