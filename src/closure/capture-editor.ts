@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import type { ParsedModule, SourceEditor, SourceModule } from '../loader/contract.ts';
-import { ATTACH, installRuntime, runtime } from './runtime.ts';
+import { ATTACH, COMMONJS, installRuntime, runtime } from './runtime.ts';
 import type { CapturedName, Site, SiteModule } from './runtime.ts';
 import { analyze } from './scope.ts';
 import { keyName } from './unit.ts';
@@ -28,18 +28,19 @@ function wants({ url, source }: SourceModule): boolean {
 
 function edit(module: ParsedModule): boolean {
   const program = module.program as unknown as Node;
-  const { units, imports } = analyze(program);
-  if (units.length === 0) return false;
   const body = program.body as Node[];
+  const strict = module.format === 'module' || body.some((node) => node.directive === 'use strict');
+  const { units, imports } = analyze(program, strict);
+  if (units.length === 0) return false;
   const site: SiteModule = {
     url: module.url,
     format: module.format,
     source: module.source,
-    strict: module.format === 'module' || body.some((node) => node.directive === 'use strict'),
+    strict,
     imports: imports.map(({ name, imported }) => ({ local: name, ...(imported as { specifier: string; name: string }) })),
   };
   const index = runtime.modules.push(site) - 1;
-  const editor = new Edits(module, site);
+  const editor = new Edits(module, site, units);
   for (const unit of units) editor.unit(unit);
   editor.literals();
   if (imports.length > 0) editor.atStart(body, `${ATTACH}.i(${index},${thunkText(imports.map(({ name }) => name))});`);
@@ -52,16 +53,32 @@ class Edits {
   /** Units whose text holds an insertion: their toString() is no longer what the author wrote. */
   readonly #edited = new Set<Unit | undefined>();
   readonly #literals = new Map<Node, Unit[]>();
+  /** Of functions declared in one list under one name, the last is what the name stands for. */
+  readonly #declared = new Map<readonly Node[], Map<string, Unit>>();
 
-  constructor(module: ParsedModule, site: SiteModule) {
+  constructor(module: ParsedModule, site: SiteModule, units: readonly Unit[]) {
     this.#module = module;
     this.#site = site;
+    for (const unit of units) {
+      if (unit.kind !== 'declaration' || unit.list === undefined || unit.binding === undefined) continue;
+      const names = this.#declared.get(unit.list) ?? new Map<string, Unit>();
+      this.#declared.set(unit.list, names.set(unit.binding.name, unit));
+    }
   }
 
   unit(unit: Unit): void {
     if (this.#marks(unit)) this.#edited.add(unit.parent);
     else if (this.#edited.has(unit)) this.#edited.add(unit.parent);
-    else if (!needsMark(unit) && !unit.usesPrivate) runtime.plain.push(this.#describe(unit));
+    else if (!this.#needsMark(unit) && !unit.usesPrivate) runtime.plain.push(this.#describe(unit));
+  }
+
+  /** Others are found by their text: equal text, equal function, whatever module it stands in. */
+  #needsMark(unit: Unit): boolean {
+    const isArrow = unit.kind === 'arrow';
+    if (unit.captured.size > 0 || unit.usesSuper || unit.usesImport || unit.metas.length > 0 || exportedName(unit) !== undefined) return true;
+    if (isArrow && (unit.usesThis || unit.usesArguments || unit.usesNewTarget)) return true;
+    if (this.#site.format === 'module') return false;
+    return (!isArrow && (unit.usesThis || unit.usesArguments)) || COMMONJS.some((name) => unit.globals.has(name));
   }
 
   /** Inserts the mark of one unit; false when it needs none, or there is no place for it. */
@@ -76,10 +93,9 @@ class Edits {
       edit.appendLeft((node.body as Node).end - 1, `;static{${ATTACH}.k(this,${site}${thunk})}`);
       return true;
     }
-    if (unit.immediate || !(needsMark(unit) || this.#edited.has(unit))) return false;
+    if (unit.immediate || !(this.#needsMark(unit) || this.#edited.has(unit))) return false;
     if (unit.literal !== undefined) {
-      const { member } = unit;
-      if (member?.computed === true || keyName(member?.key as Node).includes('\n')) return false;
+      if (!isFoundByKey(unit.literal, unit.member as Node)) return false;
       const group = this.#literals.get(unit.literal);
       if (group === undefined) this.#literals.set(unit.literal, [unit]);
       else group.push(unit);
@@ -87,6 +103,7 @@ class Edits {
     }
     if (unit.kind === 'declaration') {
       if (unit.list === undefined || unit.binding === undefined || unit.binding.name === '') return false;
+      if (this.#declared.get(unit.list)?.get(unit.binding.name) !== unit) return false;
       const [thunk, site] = this.#register(unit);
       this.atStart(unit.list, `${ATTACH}(${unit.binding.name},${site}${thunk});`);
       return true;
@@ -145,7 +162,7 @@ class Edits {
         ...(mutated === true ? { binding } : {}),
       });
     }
-    const exported = unit.binding?.top === true ? unit.binding.exported : undefined;
+    const exported = exportedName(unit);
     return {
       ...shapeOf(unit, this.#module.source),
       module: this.#site,
@@ -164,7 +181,8 @@ export function shapeOf(unit: Unit, source: string): Omit<Site, 'module' | 'capt
   const isClass = unit.kind === 'class' || unit.kind === 'classDeclaration';
   const { start, end } = member ?? node;
   const kind = isClass ? 'class' : unit.kind === 'method' || unit.kind === 'getter' || unit.kind === 'setter' ? unit.kind : 'expression';
-  const { metas, usesThis, usesArguments, usesNewTarget, usesSuper, usesPrivate, usesEval } = unit;
+  const { metas, usesThis, usesArguments, usesNewTarget, usesSuper, usesPrivate, usesOuterPrivate, usesEval, strict } = unit;
+  const renamed = unit.kind === 'declaration' && unit.binding?.mutated === true ? (node.id as Node) : undefined;
   const key = member?.key as Node | undefined;
   return {
     kind,
@@ -177,7 +195,10 @@ export function shapeOf(unit: Unit, source: string): Omit<Site, 'module' | 'capt
     usesNewTarget,
     usesSuper,
     usesPrivate,
+    usesOuterPrivate,
     usesEval,
+    strict,
+    ...(renamed === undefined ? {} : { ownName: [renamed.start, renamed.end] as const }),
     arrow: unit.kind === 'arrow',
     ...(member?.computed === true && key !== undefined
       ? { computedKey: [source.lastIndexOf('[', key.start - 1), source.indexOf(']', key.end) + 1] as const }
@@ -212,10 +233,24 @@ function isMethod(unit: Unit): boolean {
   return unit.kind === 'method' || unit.kind === 'getter' || unit.kind === 'setter';
 }
 
-function needsMark(unit: Unit): boolean {
-  const lexical = unit.kind === 'arrow' && (unit.usesThis || unit.usesArguments || unit.usesNewTarget);
-  const exported = unit.binding?.top === true && unit.binding.exported !== undefined;
-  return unit.captured.size > 0 || lexical || unit.usesSuper || exported || unit.metas.length > 0;
+/** Whether the key of a method tells it once the literal is made: nothing that follows may have put something else there. */
+function isFoundByKey(literal: Node, member: Node): boolean {
+  if (member.computed === true || keyName(member.key as Node).includes('\n')) return false;
+  const properties = literal.properties as Node[];
+  const name = keyName(member.key as Node);
+  return properties.slice(properties.indexOf(member) + 1).every((other) => {
+    if (other.type !== 'Property' || other.computed === true) return false;
+    return keyName(other.key as Node) !== name || (isAccessor(other) && isAccessor(member) && other.kind !== member.kind);
+  });
+}
+
+function isAccessor({ kind }: Node): boolean {
+  return kind === 'get' || kind === 'set';
+}
+
+/** Under what name another module gets the function that the source has here: not where the name is assigned anew. */
+function exportedName({ binding }: Unit): string | undefined {
+  return binding?.top === true && binding.mutated !== true ? binding.exported : undefined;
 }
 
 /** Expressions that the thunk of a unit evaluates. */

@@ -5,6 +5,7 @@ import { importFrom } from './compile.ts';
 import { ClosureErrors } from './errors.ts';
 import { Reader } from './read.ts';
 import type { ModuleMap } from './modules.ts';
+import { installRuntime } from './runtime.ts';
 import { requireAllowed, type AllowedModules } from './allow.ts';
 import { Tag, unpackGraph } from './wire.ts';
 import type { DecodeLimits } from './wire.ts';
@@ -22,6 +23,8 @@ export interface DeserializeOptions {
  * @throws SP_CLOSURE_FORMAT, SP_CLOSURE_LIMIT, SP_CLOSURE_IMPORT, SP_CLOSURE_EXPORT, SP_CLOSURE_COMPILE, SP_CLOSURE_REVIVER, SP_CLOSURE_REVIVE, SP_CLOSURE_CYCLE, SP_CLOSURE_NOT_ALLOWED
  */
 export async function deserializeGraph(bytes: Uint8Array, revivers: Revivers = {}, options: DeserializeOptions = {}): Promise<unknown> {
+  // By-value code may hold marks, which mean nothing here.
+  installRuntime();
   const { limits, modules: here = (url) => url, allowed } = options;
   const graph = unpackGraph(bytes, limits);
   requireAllowed(graph, allowed);

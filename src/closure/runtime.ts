@@ -62,7 +62,13 @@ export interface Site {
   readonly usesNewTarget: boolean;
   readonly usesSuper: boolean;
   readonly usesPrivate: boolean;
+  /** A class that uses #private names of a class around it. */
+  readonly usesOuterPrivate: boolean;
   readonly usesEval: boolean;
+  /** Strict by its own directive or by what is around it in the module. */
+  readonly strict: boolean;
+  /** The name of a declaration whose binding is assigned anew: inside, it must not stand for the function itself. */
+  readonly ownName?: readonly [start: number, end: number];
   readonly arrow: boolean;
   /** Slots of `this` and `arguments` in the thunk, for arrows. */
   readonly thisSlot?: number;
@@ -102,6 +108,9 @@ interface Runtime {
   attachModule(module: number, thunk: Thunk): void;
   markOf(fn: object): Mark | undefined;
 }
+
+/** Parameters that Node gives every CommonJS module. */
+export const COMMONJS = ['require', 'module', 'exports', '__filename', '__dirname'];
 
 /** Name of the global function that transformed code calls; short, because it moves columns of inline lambdas. */
 export const ATTACH = '__spc';

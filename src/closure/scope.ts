@@ -2,7 +2,7 @@ import { childKeys, exportName, keyName, nameOf, newUnit } from './unit.ts';
 import type { Analysis, Binding, Form, Node, Unit, UnitKind } from './unit.ts';
 
 /**
- * Free variables of every function and class of a program, in one walk over an ESTree program (scopes as in ECMA-262, strict mode assumed).
+ * Free variables of every function and class of a program, in one walk over an ESTree program (scopes as in ECMA-262).
  * References are resolved after the walk, because `var` and function declarations are hoisted.
  */
 
@@ -35,8 +35,9 @@ function find(name: string, from: Scope): Binding | undefined {
   return undefined;
 }
 
-export function analyze(program: Node): Analysis {
-  return new Walk().run(program);
+/** @param strict false: functions declared in blocks are variables of the function around, too (Annex B.3.3) */
+export function analyze(program: Node, strict = true): Analysis {
+  return new Walk(strict).run(program);
 }
 
 class Walk {
@@ -53,6 +54,13 @@ class Walk {
   #early: Unit | undefined;
   /** The class whose heritage or static state is being walked: it travels by value, so the class does not capture what made it. */
   #unneeded: Unit | undefined;
+  /** Where the statement begins that is an expression and is being visited. */
+  #statementAt = -1;
+  readonly #strict: boolean;
+
+  constructor(strict: boolean) {
+    this.#strict = strict;
+  }
 
   run(program: Node): Analysis {
     this.#top = { parent: undefined, names: new Map(), unit: undefined, root: true, hoist: true };
@@ -118,6 +126,16 @@ class Walk {
     return binding;
   }
 
+  /** A function declared in a block is seen around it, too, if nothing between has its name. */
+  #hoist(name: string, from: Scope): void {
+    let scope = from;
+    while (!scope.hoist && scope.parent !== undefined) {
+      scope = scope.parent;
+      if (!scope.hoist && scope.names.has(name)) return;
+    }
+    if (scope !== from) this.#declare(name, scope, 'variable');
+  }
+
   #refer(node: Node, scope: Scope, form: Form = 'plain', write = false): void {
     this.#references.push({ name: node.name as string, node, form, write, scope, early: this.#early, unneeded: this.#unneeded });
   }
@@ -172,6 +190,7 @@ class Walk {
         return this.#variables(node, scope, block !== undefined);
       case 'FunctionDeclaration': {
         const binding = node.id === null ? undefined : this.#declare(node.id.name as string, scope, 'function');
+        if (binding !== undefined && !this.#strict && scope.unit?.strict !== true) this.#hoist(binding.name, scope);
         this.#function(node, scope, 'declaration', { binding, list: block });
         return;
       }
@@ -216,10 +235,16 @@ class Walk {
       case 'MemberExpression':
         this.#visit(node.object as Node, scope);
         if (node.computed) this.#visit(node.property as Node, scope);
-        else if (node.property.type === 'PrivateIdentifier') this.#mark(scope, 'usesPrivate');
+        else if (node.property.type === 'PrivateIdentifier') this.#private(scope, node.property.name as string);
         return;
       case 'PrivateIdentifier':
-        return this.#mark(scope, 'usesPrivate');
+        return this.#private(scope, node.name as string);
+      case 'ExpressionStatement':
+        this.#statementAt = node.start;
+        return this.#visit(node.expression as Node, scope);
+      case 'ImportExpression':
+        for (let unit = scope.unit; unit !== undefined; unit = unit.parent) unit.usesImport = true;
+        return this.#children(node, scope);
       case 'ObjectExpression': {
         const before = this.#literal;
         for (const property of node.properties as Node[]) {
@@ -422,12 +447,12 @@ class Walk {
       const unit = this.#units.at(-1);
       if (unit?.node === callee) unit.immediate = true;
     }
-    if (callee.type === 'Identifier' && callee.name === 'eval') this.#mark(scope, 'usesEval');
+    if (callee.type === 'Identifier' && callee.name === 'eval') for (let unit = scope.unit; unit !== undefined; unit = unit.parent) unit.usesEval = true;
     this.#list(node.arguments as Node[], scope);
   }
 
   #callee(node: Node, scope: Scope): void {
-    if (node.type === 'Identifier' && node.name !== 'arguments') this.#refer(node, scope, 'callee');
+    if (node.type === 'Identifier' && node.name !== 'arguments') this.#refer(node, scope, node.start === this.#statementAt ? 'statement' : 'callee');
     else this.#visit(node, scope);
   }
 
@@ -437,11 +462,14 @@ class Walk {
     } else this.#lexical(scope, 'usesNewTarget');
   }
 
-  #mark(scope: Scope, flag: 'usesPrivate' | 'usesEval'): void {
+  /** Around the class that declares the name, everything is whole. */
+  #private(scope: Scope, name: string): void {
     for (let unit = scope.unit; unit !== undefined; unit = unit.parent) {
-      unit[flag] = true;
-      // The nearest class declares its private names itself: what is around it is whole.
-      if (flag === 'usesPrivate' && (unit.kind === 'class' || unit.kind === 'classDeclaration')) return;
+      unit.usesPrivate = true;
+      if (unit.kind !== 'class' && unit.kind !== 'classDeclaration') continue;
+      const members = (unit.node.body as Node).body as Node[];
+      if (members.some(({ key }) => (key as Node | undefined)?.type === 'PrivateIdentifier' && (key as Node).name === name)) return;
+      unit.usesOuterPrivate = true;
     }
   }
 

@@ -85,6 +85,7 @@ function codeOf(site: Site, source: string): string {
   for (const [start, end] of site.statics ?? []) edits.push([start, end, source.slice(start, end).replace(/[^\r\n]/g, ' ')]);
   for (const use of site.uses ?? []) edits.push([use.start, use.end, cellText(source.slice(use.start, use.end), use)]);
   if (site.heritage !== undefined) edits.push([...site.heritage, HERITAGE.padEnd(site.heritage[1] - site.heritage[0])]);
+  if (site.ownName !== undefined) edits.push([...site.ownName, ' '.repeat(site.ownName[1] - site.ownName[0])]);
   if (site.computedKey !== undefined) edits.push([...site.computedKey, 'm']);
   edits.sort((a, b) => a[0] - b[0]);
   let code = '';
@@ -98,7 +99,8 @@ function codeOf(site: Site, source: string): string {
 }
 
 function cellText(name: string, { form }: Use): string {
-  return form === 'shorthand' ? `${name}:${name}.v` : form === 'callee' ? `(0,${name}.v)` : `${name}.v`;
+  if (form === 'shorthand') return `${name}:${name}.v`;
+  return form === 'callee' ? `(0,${name}.v)` : form === 'statement' ? `0,(0,${name}.v)` : `${name}.v`;
 }
 
 let plainCount = 0;

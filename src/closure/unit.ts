@@ -23,8 +23,11 @@ export interface Binding {
   mutated?: boolean;
 }
 
-/** How a reference to a mutated binding is rewritten: `n` becomes `n.v`, `{n}` becomes `{n:n.v}`, `n()` becomes `(0,n.v)()`. */
-export type Form = 'plain' | 'shorthand' | 'callee';
+/**
+ * How a reference to a mutated binding is rewritten: `n` becomes `n.v`, `{n}` becomes `{n:n.v}`, `n()` becomes `(0,n.v)()`;
+ * where a statement begins with it, `0,(0,n.v)()`, because the line before may end without a semicolon.
+ */
+export type Form = 'plain' | 'shorthand' | 'callee' | 'statement';
 
 export interface Use {
   readonly start: number;
@@ -56,6 +59,12 @@ export interface Unit {
   usesSuper: boolean;
   usesPrivate: boolean;
   usesEval: boolean;
+  /** A class that uses #private names of a class around it. */
+  usesOuterPrivate: boolean;
+  /** `import()` inside. */
+  usesImport: boolean;
+  /** By its own directive, or by what is around it in the module. */
+  readonly strict: boolean;
   /** Called where it stands; nobody else can have it. */
   immediate: boolean;
   /** Name that an anonymous function gets from where it stands; null when only running tells. */
@@ -87,6 +96,11 @@ export function childKeys(type: string): readonly string[] {
   return keys[type] ?? [];
 }
 
+/** Whether a body or a program begins with 'use strict'. */
+export function isStrict(body: Node): boolean {
+  return body.type === 'BlockStatement' && (body.body as Node[]).some(({ directive }) => directive === 'use strict');
+}
+
 /** A unit of which nothing is known yet. */
 export function newUnit(kind: UnitKind, node: Node, parent: Unit | undefined, member?: Node, literal?: Node): Unit {
   return {
@@ -105,6 +119,9 @@ export function newUnit(kind: UnitKind, node: Node, parent: Unit | undefined, me
     usesSuper: false,
     usesPrivate: false,
     usesEval: false,
+    usesOuterPrivate: false,
+    usesImport: false,
+    strict: kind === 'class' || kind === 'classDeclaration' || parent?.strict === true || isStrict(node.body),
     immediate: false,
     hint: undefined,
     binding: undefined,

@@ -4,7 +4,7 @@ import { SERIALIZE } from './contract.ts';
 import type { ByReviver } from './contract.ts';
 import { inspectBound } from './inspect.ts';
 import { builtinReference, importReference, isEntry, isStandardGlobal, pathOf, specifierUrl } from './references.ts';
-import { runtime } from './runtime.ts';
+import { ATTACH, COMMONJS, runtime } from './runtime.ts';
 import type { CapturedName, Mark, Site } from './runtime.ts';
 import { HERITAGE, isNative, sourceOf } from './source.ts';
 import type { FunctionSource } from './source.ts';
@@ -17,8 +17,6 @@ type AnyFunction = (...args: never[]) => unknown;
 
 const require = createRequire(import.meta.url);
 
-/** Parameters that Node gives every CommonJS module. */
-const COMMONJS = new Set(['require', 'module', 'exports', '__filename', '__dirname']);
 const FUNCTION_PROTOTYPES = new Set<object | null>(
   [function () {}, async function () {}, function* () {}, async function* () {}].map((fn) => Object.getPrototypeOf(fn) as object),
 );
@@ -33,7 +31,8 @@ export function functionNode(writer: GraphWriter, fn: AnyFunction): WireNode {
   if (exported !== undefined) return exported;
   const mark = runtime.markOf(fn);
   if (mark?.owner !== undefined) return methodNode(writer, fn, mark.owner as AnyFunction);
-  if (mark === undefined || mark.site.module.format === 'commonjs') {
+  // Functions that a module of the program made travel by value, with what they were made with; of a class there must be one.
+  if (mark === undefined || mark.site.module.format === 'commonjs' || (mark.site.kind === 'class' && !isEntry(mark.site.module.url))) {
     const module = importReference(fn);
     if (module !== undefined) return referenceNode(module);
   }
@@ -110,6 +109,13 @@ function sourceNode(writer: GraphWriter, fn: AnyFunction, source: FunctionSource
   const { site } = source;
   const isClass = site.kind === 'class';
   if (!isClass) refuseLexical(writer, fn, site);
+  if (site.usesOuterPrivate)
+    writer.refuse({ what: `class ${fn.name}, which uses #private names of the class around it`, hint: 'declare it at the top of a module of its own' });
+  if (site.usesEval)
+    writer.refuse({
+      what: `${describe(fn)}, which calls eval`,
+      hint: 'what the code names cannot be seen; use new Function with parameters, or (0, eval)(code) for what needs no variable of yours',
+    });
   if (site.privateStatics === true)
     writer.refuse({
       what: `class ${fn.name} with static #private state`,
@@ -120,7 +126,7 @@ function sourceNode(writer: GraphWriter, fn: AnyFunction, source: FunctionSource
   const { names, early, values, uninitialised } = environment(writer, source);
   if (site.heritage !== undefined) {
     names.unshift(HERITAGE);
-    values.unshift(writer.encode(Object.getPrototypeOf(fn), ' -> (extends)'));
+    values.unshift(writer.encode(heritageOf(fn), ' -> (extends)'));
   }
   const home = site.usesSuper && !isClass ? homePrototype(writer) : undefined;
   const template = writer.template(site, `${uninitialised.join()} ${names.length}`, (): Template => ({
@@ -129,7 +135,7 @@ function sourceNode(writer: GraphWriter, fn: AnyFunction, source: FunctionSource
     column: source.text.column,
     code: source.text.code,
     kind: isClass ? 2 : site.kind === 'expression' ? 0 : 1,
-    strict: site.module.strict,
+    strict: site.module.strict || site.strict,
     names,
     early: site.heritage === undefined ? early : early + 1,
     uninitialised,
@@ -141,6 +147,12 @@ function sourceNode(writer: GraphWriter, fn: AnyFunction, source: FunctionSource
   const args = site.argumentsSlot === undefined ? [] : [writer.encode(Array.from(source.read(site.argumentsSlot) as ArrayLike<unknown>), ' -> arguments')];
   const prototype = prototypeTail(writer, fn, source);
   return [Tag.function, template, values, fn.name, self, args, home ?? null, prototype, ...functionTail(writer, fn, ownKeysOf(fn, source), isClass)];
+}
+
+/** What a class extends: `null` is told by its prototype only. */
+function heritageOf(cls: AnyFunction): unknown {
+  const parent: unknown = Object.getPrototypeOf(cls);
+  return parent === Function.prototype && Object.getPrototypeOf(cls.prototype) === null ? null : parent;
 }
 
 /** What a function takes from the class or constructor around it and cannot take along. */
@@ -215,9 +227,10 @@ function capturedValue(writer: GraphWriter, source: FunctionSource, captured: Ca
 
 /** Names no module binds: those of the language stay as they are; what the program put on globalThis is captured. */
 function globalValue(writer: GraphWriter, site: Site, name: string): unknown {
-  if (isStandardGlobal(name)) return undefined;
+  // A function that could not be marked may hold marks of others, which mean nothing there.
+  if (isStandardGlobal(name) || name === ATTACH) return undefined;
   const { format, url } = site.module;
-  if (format === 'commonjs' && COMMONJS.has(name)) {
+  if (format === 'commonjs' && COMMONJS.includes(name)) {
     const path = pathOf(url);
     if (name === 'require') return requireValue(writer, url);
     if (name === '__filename') return path;

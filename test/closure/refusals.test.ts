@@ -138,6 +138,24 @@ test('what a function cannot take from the class around it is refused', () => {
   expect(refusal(around.viaTarget)).toMatch(/uses new\.target of the constructor around it\n/);
 });
 
+test('what eval names is not seen, and what a class takes from the class around it is not to be had', () => {
+  const three = 3;
+  // oxlint-disable-next-line no-eval
+  expect(refusal((x: number) => x * (eval('three') as number))).toMatch(/an anonymous function, which calls eval\n.*\n.*new Function/);
+  expect(three).toBe(3);
+  class Vault {
+    // oxlint-disable-next-line no-unused-private-class-members -- the class inside uses it
+    #code = 7;
+    static Reader = class Reader {
+      read(vault: Vault): number {
+        return vault.#code;
+      }
+    };
+  }
+  const { Reader } = Vault;
+  expect(refusal((vault: Vault) => new Reader().read(vault))).toMatch(/class Reader, which uses #private names of the class around it\n.*Reader\n/);
+});
+
 test('native functions that no global names are refused, with a hint', () => {
   const { resolve } = Promise.withResolvers();
   expect(refusal(() => resolve)).toMatch(/native an anonymous function|native function/);

@@ -37,7 +37,9 @@ const capture = captureEditor();
 addEditor({ ...capture, wants: (module) => !module.url.includes('?plain') && capture.wants(module) });
 /** Each file is loaded twice: as the hook makes it, and as it stands. */
 const allCases = async (query = ''): Promise<Case[]> => {
-  const files = ['functions', 'classes', 'values'].map((subject) => import(`./fixtures/cases-${subject}.ts${query}`) as Promise<{ cases: readonly Case[] }>);
+  const files = ['functions', 'classes', 'values', 'places'].map(
+    (subject) => import(`./fixtures/cases-${subject}.ts${query}`) as Promise<{ cases: readonly Case[] }>,
+  );
   return (await Promise.all(files)).flatMap(({ cases }) => cases);
 };
 const hooked = await allCases();
@@ -77,4 +79,12 @@ describe('functions of CommonJS modules', () => {
       expect(await runThere(sloppy)).toEqual({ result: 'object' });
     });
   }
+
+  test('are as strict there as here, and see the functions that they see here', async () => {
+    const made = load('')['made'] as unknown as Record<string, (...args: never[]) => unknown>;
+    expect(await runThere(made['strict'])).toEqual({ result: 'undefined' });
+    expect(await runThere(made['loose'])).toEqual({ result: 'object' });
+    expect(await runThere(made['hoisted'], [2])).toEqual({ result: 12 });
+    expect(await runThere(made['later'], [2])).toEqual({ result: 10 });
+  });
 });
