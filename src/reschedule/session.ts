@@ -28,6 +28,9 @@ const logger = createLogger('reschedule');
 /** Executor id under which tasks for the dispatcher are offered and launched; the worker is the dispatcher's choice. */
 export const EXTERNAL_EXECUTOR = 'external';
 
+/** Workers that are there and were not given its tasks (they run none of the kind, or not for this application) are offered again after this long, milliseconds. */
+const UNSUITED_MS = 1000;
+
 /** What was done with the tasks of one context. */
 export interface SessionStats {
   readonly runId: string;
@@ -68,6 +71,8 @@ export class RescheduleSession implements DispatcherListener {
   #starting: Promise<void> | undefined;
   readonly #unwatch: () => void;
   #lastStats: DispatcherStats | undefined;
+  /** Tasks came back although workers are there: until when, or until how many are there, tasks run inside. */
+  #unsuited: { readonly until: number; readonly workers: number } | undefined;
   #captured = 0;
   #inside = 0;
   #closed = false;
@@ -177,8 +182,15 @@ export class RescheduleSession implements DispatcherListener {
       this.#stopWaiting();
     }
     if (capacity === undefined) return this.#starting === undefined ? undefined : [];
-    if (capacity.workers === 0) return undefined;
+    if (capacity.workers === 0 || this.#areUnsuited(capacity.workers)) return undefined;
     return [{ executorId: EXTERNAL_EXECUTOR, host: '*', cores: capacity.credit, cost: this.#cost }];
+  }
+
+  #areUnsuited(workers: number): boolean {
+    if (this.#unsuited === undefined) return false;
+    if (this.#unsuited.workers === workers && systemClock.now() < this.#unsuited.until) return true;
+    this.#unsuited = undefined;
+    return false;
   }
 
   /** Slots outside, for the default number of partitions. */
@@ -228,6 +240,12 @@ export class RescheduleSession implements DispatcherListener {
 
   /** The attempts end as lost, which is no failure of theirs: the scheduler offers the tasks again, now inside. */
   handBack(_application: string, tasks: readonly TaskDescription[]): void {
+    // First, because the scheduler asks for offers at once.
+    const workers = this.#dispatcher?.capacity().workers ?? 0;
+    if (workers > 0) {
+      if (this.#unsuited === undefined) logger.warn('no worker that is there takes these tasks: they run inside', { workers, tasks: tasks.length });
+      this.#unsuited = { until: systemClock.now() + UNSUITED_MS, workers };
+    }
     for (const { taskId } of tasks) {
       this.#out.delete(taskId);
       this.#context.backend.statusUpdate({
