@@ -81,7 +81,8 @@ export function canonicalKey(value: unknown, depth = 0): string {
       .map((v) => canonicalKey(v, next))
       .sort()
       .join(',')}}`;
-  if (ArrayBuffer.isView(value)) return `B${Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('hex')}`;
+  if (ArrayBuffer.isView(value))
+    return `B${(value as Uint8Array)[Symbol.toStringTag]} ${Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('hex')}`;
   const record = value as Record<string, unknown>;
   return `{${Object.keys(record)
     .sort()
@@ -89,23 +90,54 @@ export function canonicalKey(value: unknown, depth = 0): string {
     .join(',')}}`;
 }
 
-/** Natural order: numbers, strings (by code unit), bigints, booleans, dates; tuples element by element. */
+/** Kinds of keys, in order: nothing first, as Spark's nulls; numbers and bigints are of one kind. */
+const RANKS: Readonly<Record<string, number>> = { undefined: 0, boolean: 2, number: 3, bigint: 3, string: 4 };
+
+function rankOf(key: unknown): number {
+  if (key === null) return 1;
+  const rank = RANKS[typeof key];
+  if (rank !== undefined) return rank;
+  return key instanceof Date ? 5 : Array.isArray(key) ? 6 : 7;
+}
+
+/**
+ * Total order of keys: undefined, null, booleans, numbers and bigints, strings (by code unit), dates, tuples (element by element), then other
+ * objects by their canonical text. NaN stands behind all numbers, as Spark orders it, and a date without a time behind all dates.
+ */
 export function compareKeys(a: unknown, b: unknown): number {
-  if (Array.isArray(a) && Array.isArray(b)) {
-    const n = Math.min(a.length, b.length);
-    for (let i = 0; i < n; i++) {
-      const c = compareKeys(a[i], b[i]);
-      if (c !== 0) return c;
-    }
-    return a.length - b.length;
+  if (typeof a === 'string' && typeof b === 'string') return a < b ? -1 : a > b ? 1 : 0;
+  if (typeof a === 'number' && typeof b === 'number') return compareNumbers(a, b);
+  const rankA = rankOf(a);
+  const rankB = rankOf(b);
+  if (rankA !== rankB) return rankA - rankB;
+  switch (rankA) {
+    case 5:
+      return compareNumbers((a as Date).getTime(), (b as Date).getTime());
+    case 6:
+      return compareTuples(a as unknown[], b as unknown[]);
+    case 7:
+      return compareKeys(canonicalKey(a), canonicalKey(b));
+    default:
+      return compareNumbers(a as number, b as number);
   }
-  const x = a as number;
-  const y = b as number;
-  if (x < y) return -1;
-  if (x > y) return 1;
-  if (x === y) return 0;
-  // NaN after everything else, as Spark orders it; then whatever has no order keeps its place.
-  const nanA = typeof a === 'number' && Number.isNaN(a);
-  const nanB = typeof b === 'number' && Number.isNaN(b);
+}
+
+function compareTuples(a: readonly unknown[], b: readonly unknown[]): number {
+  const n = Math.min(a.length, b.length);
+  for (let i = 0; i < n; i++) {
+    const c = compareKeys(a[i], b[i]);
+    if (c !== 0) return c;
+  }
+  return a.length - b.length;
+}
+
+/** Also of bigints and booleans. */
+function compareNumbers(a: number, b: number): number {
+  if (a < b) return -1;
+  if (a > b) return 1;
+  if (a === b) return 0;
+  // NaN, which differs from itself; or a number and a bigint that are equal.
+  const nanA = Number.isNaN(a);
+  const nanB = Number.isNaN(b);
   return nanA === nanB ? 0 : nanA ? 1 : -1;
 }

@@ -94,9 +94,10 @@ export async function collectMap<K, V>(context: RddContext, node: RddNode): Prom
   const seen = new Map<unknown, K>();
   const map = new Map<K, V>();
   for (const [key, value] of await collect<[K, V]>(context, node)) {
-    const identity = keyIdentity(key);
-    const known = typeof key === 'object' && key !== null ? seen.get(identity) : undefined;
-    if (known === undefined) seen.set(identity, key);
+    // A primitive is found by the map itself, and must not be taken for the text of an object.
+    const identity = typeof key === 'object' && key !== null ? keyIdentity(key) : undefined;
+    const known = identity === undefined ? undefined : seen.get(identity);
+    if (identity !== undefined && known === undefined) seen.set(identity, key);
     map.set(known ?? key, value);
   }
   return map;

@@ -66,3 +66,35 @@ test('natural order: numbers, strings, tuples, NaN last', () => {
     ['b', 1],
   ]);
 });
+
+test('the order is total: whatever is sorted comes out the same, wherever it was', () => {
+  const ordered = [
+    undefined,
+    null,
+    false,
+    true,
+    -1,
+    2n,
+    2.5,
+    NaN,
+    '',
+    '10',
+    '9',
+    new Date(1),
+    new Date(5),
+    new Date(NaN),
+    [],
+    [undefined, 9],
+    [1],
+    [1, 'a'],
+    { a: 1 },
+    { a: 2 },
+  ];
+  for (const [i, a] of ordered.entries()) for (const [j, b] of ordered.entries()) expect(Math.sign(compareKeys(a, b)), `${i} and ${j}`).toBe(Math.sign(i - j));
+  expect(compareKeys(2, 2n)).toBe(0);
+});
+
+test('bytes are told by what they are bytes of', () => {
+  expect(keyIdentity(new Int8Array([-1]))).not.toBe(keyIdentity(new Uint8Array([255])));
+  expect(keyIdentity(Buffer.from([255]))).toBe(keyIdentity(new Uint8Array([255])));
+});
