@@ -103,11 +103,13 @@ const isAfter = (advice: Advice): boolean => rowOf(advice.kind).place === 'after
 
 /**
  * Precedence inside one aspect, as AspectJ has it: of two before or around the earlier declared is further outside; of two
- * of which one is an after, the later declared is, so after advice runs in the order in which it is declared. (Where
- * AspectJ refuses a circular order, after advice goes outside.)
+ * of which one is an after, the later declared is, so after advice runs in the order in which it is declared, and what
+ * is declared before all others is inside them. (Where AspectJ refuses a circular order, after advice goes outside.)
  */
 export function inAspectOrder(advice: readonly Advice[]): readonly Advice[] {
-  return [...advice.filter(isAfter).toReversed(), ...advice.filter((a) => !isAfter(a))];
+  const first = advice.findIndex((one) => !isAfter(one));
+  const [leading, rest] = first < 0 ? [[], advice] : [advice.slice(0, first), advice.slice(first)];
+  return [...rest.filter(isAfter).toReversed(), ...rest.filter((one) => !isAfter(one)), ...leading.toReversed()];
 }
 
 const NO_PARAMETERS = /^(?:async\b\s*)?(?:function\b\s*)?\*?\s*(?:[\w$#]+\s*)?\(\s*\)/;

@@ -68,7 +68,13 @@ function wrap(signature: Signature, advice: Advice, inner: Continuation): Contin
     return (self, args) => {
       const jp = point(self, args);
       jp.next = inner;
-      const result: unknown = run.call(aspect, jp, () => (jp.next === null ? late(jp) : inner(self, args)));
+      let result: unknown;
+      try {
+        result = run.call(aspect, jp, () => (jp.next === null ? late(jp) : inner(self, args)));
+      } catch (error) {
+        jp.next = null;
+        throw error;
+      }
       if (!settles(result)) jp.next = null;
       if (isConstruct && (result === null || (typeof result !== 'object' && typeof result !== 'function'))) noInstance(signature, result);
       return result;

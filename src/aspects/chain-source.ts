@@ -201,7 +201,7 @@ return made === undefined && self.late === undefined ? self.instance : self.made
     const given = count === undefined ? 'jp.self, jp.rest' : ['jp.self', ...this.#names(count).map((name) => `jp.${name}`)].join(', ');
     return [
       ...(first ? [] : [`jp.next = ${next};`]),
-      `r = ${this.#run(i, `jp, () => jp.next ? ${this.#levelFunction(i + 1, count)}(${given}) : late(jp)`)}`,
+      `try { r = ${this.#run(i, `jp, () => jp.next ? ${this.#levelFunction(i + 1, count)}(${given}) : late(jp)`)} } catch (e) { jp.next = null; throw e; }`,
       // A promise means that the advice goes on running: it may proceed later.
       this.#construct ? 'jp.next = null;' : 'if (!(r instanceof Promise)) jp.next = null;',
       this.#checkInstance(),

@@ -81,9 +81,21 @@ function lower(path: string, source: string): Stripped {
     });
     // Stack traces of this file need its map; other code is not slowed (node_modules stay out).
     module.setSourceMapsSupport?.(true, { nodeModules: false, generatedCode: false });
-    // esbuild lets a class body see the class as it was before its decorators (evanw/esbuild#3968): without its own name it sees the binding.
-    return { source: code.replace(/^let (_\w+) = class \1\b/gm, 'let $1 = class'), lowered: true };
+    return { source: seesItself(code), lowered: true };
   } catch (error) {
     throw LoaderErrors.LOWER({ url: path, reason: (error as Error).message }, error);
   }
+}
+
+/**
+ * esbuild lets a class body see the class as it was before its decorators (evanw/esbuild#3968): without its own name it sees
+ * the binding, which a first static block sets, so that static fields see it too.
+ */
+function seesItself(code: string): string {
+  return code.replace(/^let (_\w+) = class \1\b(?:(| extends \(.*\)) \{$)?/gm, (_, name: string, heritage: string | undefined) =>
+    // Else a function in what it extends has its body on the lines that follow.
+    heritage !== undefined && heritage.split('(').length === heritage.split(')').length
+      ? `var ${name} = class${heritage} { static { ${name} = this; }`
+      : `let ${name} = class${heritage === undefined ? '' : `${heritage} {`}`,
+  );
 }

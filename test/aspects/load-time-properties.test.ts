@@ -100,8 +100,11 @@ type Outcome = { readonly value: string } | { readonly error: string };
 
 /** What is written when the chain runs around a body; synchronous semantics. */
 function oracle(list: readonly Piece[], name: string, throws: boolean, argument: string | undefined, lines: string[]): Outcome {
-  // Lower order outside. Of equals, all of one aspect: after advice outside, the later the further; then what is declared first.
-  const rank = ({ kind, id }: Piece): number => (kind.startsWith('after') ? -id : list.length + id);
+  // Lower order outside. Of equals, all of one aspect: after advice outside, the later the further; then what is declared first; after advice
+  // before all of that is inside it.
+  const first = list.findIndex(({ kind }) => !kind.startsWith('after'));
+  const rank = ({ kind, id }: Piece): number =>
+    !kind.startsWith('after') ? list.length + id : list.findIndex((one) => one.id === id) < first ? 1000 - id : -id;
   const chain = list.toSorted((a, b) => a.order - b.order || rank(a) - rank(b));
   const runFrom = (at: number, arg: string | undefined): Outcome => {
     const one = chain[at];

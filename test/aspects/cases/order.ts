@@ -76,4 +76,20 @@ export const order: Cases = {
     );
     assert.equal(new Orders().submit(1, 2), 'inner');
   },
+  'after advice that is declared before all others of its aspect is inside them': () => {
+    const { Orders } = fixture();
+    const seen: unknown[] = [];
+    weave(Orders, execution('submit'), [after((jp) => void seen.push(jp.result)), (_jp, proceed) => proceed() * 2]);
+    const result = new Orders().submit(1, 2);
+    assert.deepEqual(seen, [result / 2]);
+    const prevented = fixture();
+    weave(prevented.Orders, execution('submit'), [
+      after(() => void prevented.log.push('after')),
+      before(() => {
+        throw new Error('no');
+      }),
+    ]);
+    assert.throws(() => new prevented.Orders().submit(1, 2), /no/);
+    assert.deepEqual(prevented.log, []);
+  },
 };

@@ -92,6 +92,19 @@ export const synchronous: Cases = {
     throwsCode(() => late!(), 'SP_ASPECTS_LATE_PROCEED');
     throwsCode(() => point!.proceedWith([1, 2]), 'SP_ASPECTS_LATE_PROCEED');
   },
+  'to proceed after the advice has thrown is refused, too': () => {
+    const { Orders, log } = fixture();
+    let late: (() => unknown) | undefined;
+    let point: { proceedWith(args: unknown[]): unknown } | undefined;
+    weave(Orders, execution('submit'), (jp, proceed) => {
+      [late, point] = [proceed, jp];
+      throw new Error('no');
+    });
+    assert.throws(() => new Orders().submit(1, 2), /no/);
+    throwsCode(() => late!(), 'SP_ASPECTS_LATE_PROCEED');
+    throwsCode(() => point!.proceedWith([1, 2]), 'SP_ASPECTS_LATE_PROCEED');
+    assert.deepEqual(log, []);
+  },
   'before advice cannot proceed': () => {
     const { Orders } = fixture();
     weave(Orders, execution('submit'), [
