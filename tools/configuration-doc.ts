@@ -13,7 +13,7 @@ export const configurationPage: GeneratedPage = {
       '1. the default below;',
       '2. `common.properties`, the first found in `SPARK_CONF_DIR`, `EXTERNAL_SPARK_CONF_DIR`, `HADOOP_CONF_DIR`, `$EXTERNAL_SPARK_HOME/conf`;',
       '3. the `SparkConf` of the program, as `spark.proxy.<key>` or `<key>`;',
-      `4. the environment, as \`SPARK_PROXY_<KEY>\`: \`host.selector\` is \`${environmentName('host.selector')}\`;`,
+      `4. the environment, as \`SPARK_PROXY_<KEY>\`: \`host.selector\` is \`${environmentName('host.selector')}\`; names that are no setting are passed over;`,
       '5. flags: `--conf KEY=VALUE`, and the options of `spark-proxy run` and `spark-proxy worker`.',
       '',
       '`spark-proxy conf` prints what is in force and where each value came from. An unknown key or a bad value is an error that',

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { extname } from 'node:path';
 import { constants } from 'node:os';
 import { environmentName, loadConfiguration } from '../core/config.ts';
@@ -79,6 +79,7 @@ Examples:
     const settings = settingsOf(options);
     if (file === undefined) throw CLI_ERRORS.USAGE({ command: 'run', reason: 'no program is given' });
     if (!existsSync(file)) throw CLI_ERRORS.NO_SUCH_FILE({ file });
+    if (statSync(file).isDirectory()) throw CLI_ERRORS.USAGE({ command: 'run', reason: `${file} is a directory, not a program` });
     // A mistake in a setting is told here, before anything starts.
     loadConfiguration({ flags: settings });
     const env: NodeJS.ProcessEnv = { ...process.env };

@@ -54,7 +54,7 @@ const selectorName = z
 /** Schemes of src/transports; a new transport is named here too, so that a wrong URL is refused where it is written. */
 const TRANSPORT_SCHEMES = ['tcp:', 'tcps:', 'memory:', 'redis:', 'rediss:', 'amqp:', 'amqps:'];
 const transportUrl = text.refine((url) => URL.canParse(url) && TRANSPORT_SCHEMES.includes(new URL(url).protocol), {
-  message: `expected a URL that begins with one of ${TRANSPORT_SCHEMES.join(', ')}`,
+  message: `expected a URL that begins with one of ${TRANSPORT_SCHEMES.join(', ')}, and whose port is at most 65535`,
 });
 
 interface Key<T> {

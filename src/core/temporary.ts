@@ -6,6 +6,14 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { defineErrors } from './errors.ts';
+
+export const TEMPORARY_ERRORS = defineErrors('TEMPORARY', {
+  CANNOT_MAKE: [
+    'no directory for temporary files can be made in {parent}: {reason}',
+    'Give a directory that can be written to, with room, as spark.local.dir (or in the environment as TMPDIR).',
+  ],
+});
 
 const SIGNALS: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 const directories = new Set<string>();
@@ -25,11 +33,19 @@ function watchEnd(watch: boolean): void {
   for (const signal of SIGNALS) process[change](signal, onSignal);
 }
 
-/** `<base>/<prefix>-<pid>-XXXXXX`; the base is made when missing. @defaultValue base: the system's directory for temporary files */
+/**
+ * `<base>/<prefix>-<pid>-XXXXXX`; the base is made when missing. @defaultValue base: the system's directory for temporary files
+ * @throws SP_TEMPORARY_CANNOT_MAKE
+ */
 export function makeTemporaryDirectory(base: string | undefined, prefix: string): string {
   const parent = base ?? tmpdir();
-  mkdirSync(parent, { recursive: true });
-  const directory = mkdtempSync(join(parent, `${prefix}-${process.pid}-`));
+  let directory: string;
+  try {
+    mkdirSync(parent, { recursive: true });
+    directory = mkdtempSync(join(parent, `${prefix}-${process.pid}-`));
+  } catch (cause) {
+    throw TEMPORARY_ERRORS.CANNOT_MAKE({ parent, reason: (cause as Error).message }, cause);
+  }
   if (directories.size === 0) watchEnd(true);
   directories.add(directory);
   return directory;

@@ -50,7 +50,7 @@ addExtension({
 
 /** Built-in classes that msgpack carries; instances of any other class would silently lose their class. */
 const CARRIED = new Set<unknown>(
-  [Object, Array, Map, Set, Date, RegExp, ArrayBuffer, DataView, Boolean, Number, String, Buffer, Uint8Array, Uint8ClampedArray, Uint16Array, Uint32Array]
+  [Object, Array, Map, Set, Date, RegExp, ArrayBuffer, DataView, Buffer, Uint8Array, Uint8ClampedArray, Uint16Array, Uint32Array]
     .concat([Int8Array, Int16Array, Int32Array, Float32Array, Float64Array, BigInt64Array, BigUint64Array, SharedArrayBuffer] as never)
     .concat([Error, TypeError, RangeError, SyntaxError, ReferenceError, EvalError, URIError, AggregateError] as never)
     .map((constructor) => (constructor as { prototype: unknown }).prototype),
@@ -68,8 +68,13 @@ export function requireData<T>(value: T, depth = 0): T {
     throw COLUMN_ERRORS.NOT_DATA({ reason: `an instance of ${name} would lose its class` });
   }
   if (Array.isArray(value)) for (const one of value) requireData(one, depth + 1);
-  else if (prototype === Object.prototype) for (const key in value) requireData((value as Record<string, unknown>)[key], depth + 1);
-  else if (value instanceof Map) {
+  else if (prototype === Object.prototype) {
+    for (const key in value) {
+      // msgpackr gives it another name, so that it cannot set a prototype.
+      if (key === '__proto__') throw COLUMN_ERRORS.NOT_DATA({ reason: 'a property named __proto__ would lose its name' });
+      requireData((value as Record<string, unknown>)[key], depth + 1);
+    }
+  } else if (value instanceof Map) {
     for (const [k, v] of value) {
       requireData(k, depth + 1);
       requireData(v, depth + 1);

@@ -114,7 +114,8 @@ export async function saveAsTextFile(context: RddContext, node: RddNode, path: s
     await context.runJob(node, { type: 'saveText', directory, job }, allPartitions(node), (_index, value) => files.push(value as PartFile));
     await commitOutput(directory, files);
   } catch (error) {
-    await abortOutput(directory, job);
+    // What is to be told is why it failed, not that nothing is there to be removed.
+    await abortOutput(directory, job).catch(() => undefined);
     throw error;
   }
 }

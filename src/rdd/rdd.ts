@@ -109,7 +109,7 @@ export class RDD<T> {
 
   /** The partitions of this and then those of the others; duplicates stay. */
   union(...others: readonly RDD<T>[]): RDD<T> {
-    const parents = [this.node, ...others.map((other) => other.node)];
+    const parents = [this.node, ...others.map((other) => nodeOf('union', other))];
     return this.#to({
       id: this.context.newRddId(),
       op: 'union',
@@ -143,6 +143,9 @@ export class RDD<T> {
   }
 
   #sorted(method: string, options: SortOptions<never>): RDD<T> {
+    // Spark's own sortByKey takes a boolean, which would be ignored.
+    if (typeof options !== 'object' || options === null)
+      throw RDD_ERRORS.BAD_ARGUMENT({ method, argument: 'options', expected: 'an object such as { ascending: false }', got: String(options) });
     const { ascending = true, numPartitions = this.#defaultPartitions(), compare } = options;
     positiveInteger(method, 'numPartitions', numPartitions);
     return this.#to(wide.sortByKeyNode(this.context, method, this.node, ascending, numPartitions, compare as Compare | undefined));
@@ -229,11 +232,11 @@ export class RDD<T> {
   }
 
   cogroup<W>(this: RDD<T & readonly [unknown, unknown]>, other: RDD<readonly [Key<T>, W]>, numPartitions?: number): RDD<[Key<T>, [Value<T>[], W[]]]> {
-    return this.#to(wide.cogroupNode(this.context, 'cogroup', [this.node, other.node], this.#hash('cogroup', numPartitions)));
+    return this.#to(wide.cogroupNode(this.context, 'cogroup', [this.node, nodeOf('cogroup', other)], this.#hash('cogroup', numPartitions)));
   }
 
   #join<R>(method: string, kind: string, other: RDD<never>, numPartitions?: number): RDD<R> {
-    const groups = this.#to(wide.cogroupNode(this.context, method, [this.node, other.node], this.#hash(method, numPartitions)));
+    const groups = this.#to(wide.cogroupNode(this.context, method, [this.node, nodeOf(method, other)], this.#hash(method, numPartitions)));
     return groups.#derive(method, 'joinValues', { kind }, true);
   }
 
@@ -368,6 +371,12 @@ export interface SortOptions<K> {
   readonly numPartitions?: number;
   /** @defaultValue natural order */
   readonly compare?: (a: K, b: K) => number;
+}
+
+function nodeOf(method: string, other: RDD<never> | RDD<unknown>): RddNode {
+  const node = (other as Partial<RDD<unknown>> | null | undefined)?.node;
+  if (node === undefined) throw RDD_ERRORS.BAD_ARGUMENT({ method, argument: 'other', expected: 'an RDD', got: other === null ? 'null' : typeof other });
+  return node;
 }
 
 function requireFunction(method: string, argument: string, f: unknown): void {

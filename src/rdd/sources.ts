@@ -109,7 +109,7 @@ function expand(path: string): string[] {
 
 export function textFileNode(context: RddContext, path: string | readonly string[], minPartitions: number): RddNode {
   const paths = typeof path === 'string' ? [path] : path;
-  if (paths.length === 0 || paths.some((p) => typeof p !== 'string' || p === '')) {
+  if (!Array.isArray(paths) || paths.length === 0 || paths.some((p) => typeof p !== 'string' || p === '')) {
     throw RDD_ERRORS.BAD_ARGUMENT({
       method: 'textFile',
       argument: 'path',
