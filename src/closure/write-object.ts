@@ -32,7 +32,10 @@ export function objectNode(writer: GraphWriter, value: object | symbol): WireNod
   if (reference !== undefined) return referenceNode(reference);
   if (typeof (value as Partial<ByReviver>)[SERIALIZE] === 'function') return revivedNode(writer, value as ByReviver);
   const prototype = Object.getPrototypeOf(value) as object | null;
-  if (Array.isArray(value)) return arrayNode(writer, value);
+  if (Array.isArray(value)) {
+    if (prototype !== Array.prototype) refuseHiddenState(writer, value);
+    return arrayNode(writer, value);
+  }
   if (types.isModuleNamespaceObject(value)) {
     const module = importReference(value);
     if (module !== undefined) return referenceNode(module);
@@ -48,6 +51,7 @@ export function objectNode(writer: GraphWriter, value: object | symbol): WireNod
   // CommonJS: module.exports of a module that is loaded on the other side too.
   const module = importReference(value);
   if (module !== undefined) return referenceNode(module);
+  if (prototype !== Object.prototype) refuseHiddenState(writer, value);
   return (prototype === Object.prototype && !types.isArgumentsObject(value) ? undefined : branded(writer, value)) ?? plainNode(writer, value);
 }
 
@@ -181,14 +185,16 @@ function intlNode(writer: GraphWriter, value: object): WireNode | undefined {
 
 function plainNode(writer: GraphWriter, value: object): WireNode {
   if (types.isArgumentsObject(value)) return arrayNode(writer, Array.from(value as ArrayLike<unknown>));
-  const prototype = Object.getPrototypeOf(value) as object | null;
-  if (prototype !== null && prototype !== Object.prototype) refuseHiddenState(writer, value);
   return [Tag.object, ...tail(writer, value, Object.prototype, Reflect.ownKeys(value))];
 }
+
+/** Classes of Node with #private state that is copied through what they show. */
+const READ_WHOLE = new Set<object>([URL.prototype, URLSearchParams.prototype, TextEncoder.prototype, TextDecoder.prototype]);
 
 /** Instances whose state cannot be seen: #private members, and classes inside Node. */
 function refuseHiddenState(writer: GraphWriter, value: object): void {
   for (let at = Object.getPrototypeOf(value) as object | null; at !== null && at !== Object.prototype; at = Object.getPrototypeOf(at) as object | null) {
+    if (READ_WHOLE.has(at)) continue;
     const owner = ownerOfPrototype(at);
     const verdict = owner === undefined ? undefined : hiddenState(owner);
     if (verdict === 'private') writer.refuse(privateRefusal(owner?.name ?? nameOf(value)));

@@ -117,6 +117,43 @@ test('#private state is refused, for classes of the program and imported ones, a
   expect(serializeGraph(() => opened).bytes.length).toBeGreaterThan(0);
 });
 
+test('#private state is refused in subclasses of what the language and Node make, too', () => {
+  class List extends Array<number> {
+    #s = 5;
+    sum(): number {
+      return this.#s;
+    }
+  }
+  class Table extends Map {
+    #s = 5;
+    sum(): number {
+      return this.#s;
+    }
+  }
+  class Failure extends Error {
+    #s = 5;
+    sum(): number {
+      return this.#s;
+    }
+  }
+  class Bytes extends Uint8Array {
+    #s = 5;
+    sum(): number {
+      return this.#s;
+    }
+  }
+  class Place extends URL {
+    #s = 5;
+    sum(): number {
+      return this.#s;
+    }
+  }
+  class Inner extends List {}
+  for (const value of [new List(), new Table(), new Failure(), new Bytes(2), new Place('http://x/'), new Inner()]) {
+    expect(refusal(() => value)).toMatch(/instance of (List|Table|Failure|Bytes|Place) with #private state\n.*-> value\n.*plain fields/);
+  }
+});
+
 test('what a function cannot take from the class around it is refused', () => {
   class Around extends Object {
     #x = 1;
