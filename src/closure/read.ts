@@ -2,7 +2,7 @@ import type { Revivers } from './contract.ts';
 import { close, compileTemplate, importMeta, importsLater, requireOf } from './compile.ts';
 import type { ModuleMap } from './modules.ts';
 import { ClosureErrors } from './errors.ts';
-import { bigintOf, bytes, callable, index, list, malformed, strings, text, utf16 } from './wire-checks.ts';
+import { bigintOf, bytes, callable, index, list, malformed, strings, symbol, text, utf16 } from './wire-checks.ts';
 import { Integrity, Op, PropertyFlag, Tag } from './wire.ts';
 import type { Graph, WireNode } from './wire.ts';
 
@@ -231,7 +231,7 @@ export class Reader {
   #method(node: WireNode): unknown {
     const [, owner, isStatic, key, kind] = node;
     const cls = callable(this.#make(owner)) as unknown as { prototype: object };
-    const descriptor = Object.getOwnPropertyDescriptor(isStatic === 1 ? cls : cls.prototype, Array.isArray(key) ? (this.#value(key) as symbol) : text(key));
+    const descriptor = Object.getOwnPropertyDescriptor(isStatic === 1 ? cls : cls.prototype, Array.isArray(key) ? symbol(this.#value(key)) : text(key));
     const fn: unknown = kind === 1 ? descriptor?.get : kind === 2 ? descriptor?.set : descriptor?.value;
     if (typeof fn !== 'function') throw malformed('a method');
     return fn;
@@ -316,7 +316,7 @@ export class Reader {
   }
 
   #extra(made: object, [wireKey, bits, first, second]: readonly unknown[]): void {
-    const key = Array.isArray(wireKey) ? (this.#value(wireKey) as symbol) : text(wireKey);
+    const key = Array.isArray(wireKey) ? symbol(this.#value(wireKey)) : text(wireKey);
     const flags = index(bits);
     const shared = { enumerable: (flags & PropertyFlag.notEnumerable) === 0, configurable: (flags & PropertyFlag.notConfigurable) === 0 };
     if ((flags & PropertyFlag.accessor) !== 0) {

@@ -41,12 +41,24 @@ function isReferable(value: unknown): value is object {
   return (typeof value === 'object' && value !== null) || typeof value === 'function';
 }
 
+/** A symbol that is one of its kind: not of the registry, not of the language. */
+export function isUnique(value: unknown): value is symbol {
+  return typeof value === 'symbol' && Symbol.keyFor(value) === undefined && !WELL_KNOWN.has(value);
+}
+
+/** Symbols of the language, and their names on `Symbol`. */
+export const WELL_KNOWN: ReadonlyMap<symbol, string> = new Map(
+  Object.getOwnPropertyNames(Symbol)
+    .filter((name) => typeof (Symbol as unknown as Record<string, unknown>)[name] === 'symbol')
+    .map((name) => [(Symbol as unknown as Record<string, symbol>)[name] as symbol, name]),
+);
+
 /** Data properties only: getters of globalThis load things, and some of them warn. */
-function dataProperties(holder: object): [key: string, value: object][] {
-  const found: [string, object][] = [];
+function dataProperties<T = object>(holder: object, wanted: (value: unknown) => value is T = isReferable as never): [key: string, value: T][] {
+  const found: [string, T][] = [];
   for (const key of Object.getOwnPropertyNames(holder)) {
     const value: unknown = Object.getOwnPropertyDescriptor(holder, key)?.value;
-    if (isReferable(value)) found.push([key, value]);
+    if (wanted(value)) found.push([key, value]);
   }
   return found;
 }
@@ -89,7 +101,7 @@ function buildGlobals(): Map<object, Reference> {
   return paths;
 }
 
-let builtins = new Map<object, Reference>();
+let builtins = new Map<object | symbol, Reference>();
 let builtinsLoaded = -1;
 
 /** Builtin modules that are loaded; the list grows, and is read again when it has. */
@@ -98,7 +110,7 @@ function buildBuiltins(): void {
   if (loaded.length === builtinsLoaded) return;
   const present = new Set(loaded.filter((entry) => entry.startsWith('NativeModule ')).map((entry) => entry.slice('NativeModule '.length)));
   builtins = new Map();
-  const add = (value: object, specifier: string, path: readonly string[]): void => {
+  const add = (value: object | symbol, specifier: string, path: readonly string[]): void => {
     if (!builtins.has(value)) builtins.set(value, { specifier: `node:${specifier}`, parent: '', path });
   };
   for (const name of builtinModules) {
@@ -107,6 +119,7 @@ function buildBuiltins(): void {
     const exports = process.getBuiltinModule(name) as object | undefined;
     if (exports === undefined) continue;
     add(exports, bare, ['default']);
+    for (const [key, symbol] of dataProperties(exports, isUnique)) add(symbol, bare, ['default', key]);
     for (const [key, value] of dataProperties(exports)) {
       add(value, bare, ['default', key]);
       const prototype = (value as { prototype?: unknown }).prototype;
@@ -117,6 +130,8 @@ function buildBuiltins(): void {
 }
 
 let imported = new Map<object, Reference>();
+/** Symbols and objects that user modules imported by name, or that the inspector showed. */
+const remembered = new WeakMap<WeakKey, Reference>();
 let importedAt = -1;
 
 /** What user modules imported from packages, and what CommonJS modules exported; built when an unknown function turns up. */
@@ -147,10 +162,11 @@ function addImports(module: SiteModule): void {
       importedAt = -1;
       return;
     }
+    const path = name === '*' ? [] : [name];
+    if (name !== '*') remember(value, { specifier, parent: module.url, path });
     if (!isReferable(value) || builtins.has(value)) return;
     const shareable = typeof value === 'function' || types.isModuleNamespaceObject(value) || name === 'default';
     if (!shareable) return;
-    const path = name === '*' ? [] : [name];
     if (!imported.has(value)) imported.set(value, { specifier, parent: module.url, path });
     if (name === '*' || name === 'default') addExports(value, specifier, module.url, path);
   });
@@ -161,8 +177,29 @@ function addExports(value: object, specifier: string, parent: string, path: read
   if (!imported.has(value)) imported.set(value, { specifier, parent, path });
   for (const key of Object.keys(value)) {
     const inner: unknown = types.isModuleNamespaceObject(value) ? readExport(value, key) : Object.getOwnPropertyDescriptor(value, key)?.value;
+    if (isUnique(inner)) remember(inner, { specifier, parent, path: [...path, key] });
     if (typeof inner === 'function' && !imported.has(inner)) imported.set(inner, { specifier, parent, path: [...path, key] });
   }
+}
+
+/** A symbol, or an object and the symbols it holds: statics of a class, members of an enumeration. The first name stays. */
+function remember(value: unknown, { specifier, parent, path }: ImportReference): void {
+  if (!isUnique(value) && !isReferable(value)) return;
+  if (!remembered.has(value)) remembered.set(value, { specifier, parent, path });
+  if (isUnique(value) || types.isProxy(value) || Array.isArray(value) || ArrayBuffer.isView(value)) return;
+  for (const [key, symbol] of dataProperties(value, isUnique)) if (!remembered.has(symbol)) remembered.set(symbol, { specifier, parent, path: [...path, key] });
+}
+
+/** A plain object that says nothing its module does not say again when it is imported: empty, or frozen over plain values. */
+function isConstant(value: object): boolean {
+  const prototype = Object.getPrototypeOf(value) as object | null;
+  if (prototype !== Object.prototype && prototype !== null) return false;
+  const keys = Reflect.ownKeys(value);
+  return keys.length === 0 || (Object.isFrozen(value) && keys.every((key) => isPrimitive(Object.getOwnPropertyDescriptor(value, key) as PropertyDescriptor)));
+}
+
+function isPrimitive(descriptor: PropertyDescriptor): boolean {
+  return 'value' in descriptor && !isReferable(descriptor.value);
 }
 
 function readExport(namespace: object, key: string): unknown {
@@ -171,6 +208,20 @@ function readExport(namespace: object, key: string): unknown {
   } catch {
     return undefined;
   }
+}
+
+/** Name of a symbol that a module of Node or of the program exports. */
+export function symbolReference(value: symbol): Reference | undefined {
+  buildBuiltins();
+  buildImported();
+  return builtins.get(value) ?? remembered.get(value);
+}
+
+/** True for classes of the program that are imported on the other side. */
+export function isImportedThere(fn: object): boolean {
+  const mark = runtime.markOf(fn);
+  if (mark?.site.exported !== undefined && mark.owner === undefined) return !isEntry(mark.site.module.url);
+  return (mark === undefined || mark.site.module.format === 'commonjs') && importReference(fn) !== undefined;
 }
 
 /** Name of a value of the language or of Node. */
@@ -198,15 +249,16 @@ function globalByName(value: object): Reference | undefined {
 /** Name of something that a package or another CommonJS module exports. */
 export function importReference(value: object): Reference | undefined {
   buildImported();
-  return imported.get(value) ?? remembered.get(value);
+  const found = imported.get(value);
+  if (found !== undefined) return found;
+  const known = remembered.get(value);
+  return known !== undefined && (typeof value === 'function' || isConstant(value)) ? known : undefined;
 }
-
-const remembered = new WeakMap<object, Reference>();
 
 /** An import binding that the inspector showed, in a module that was not transformed. */
 export function rememberImport(value: unknown, specifier: string, parent: string, name: string): void {
-  if (typeof value !== 'function' || builtinReference(value) !== undefined || isEntry(specifierUrl(specifier, parent))) return;
-  remembered.set(value, { specifier, parent, path: name === '*' ? [] : [name] });
+  if ((isReferable(value) && builtinReference(value) !== undefined) || isEntry(specifierUrl(specifier, parent))) return;
+  if (name !== '*' || typeof value === 'function') remember(value, { specifier, parent, path: name === '*' ? [] : [name] });
 }
 
 let entry: string | undefined;

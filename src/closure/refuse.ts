@@ -74,6 +74,14 @@ export function privateRefusal(name: string): Refusal {
   };
 }
 
+/** A symbol that a module keeps to itself is another one where that module is imported. */
+export function foreignKeyRefusal(symbol: symbol): Refusal {
+  return {
+    what: `an object with the key ${String(symbol)}, which the module of its class keeps to itself`,
+    hint: 'make the key with Symbol.for, or export the symbol and import it where the object is used',
+  };
+}
+
 function constructorName(prototype: object): string {
   const constructor: unknown = Object.getOwnPropertyDescriptor(prototype, 'constructor')?.value;
   return typeof constructor === 'function' ? constructor.name : '';

@@ -5,6 +5,7 @@ import { Op, Tag, packGraph } from './wire.ts';
 import type { Template, Value, WireNode } from './wire.ts';
 import { functionNode, placeholderNode } from './write-function.ts';
 import { objectNode } from './write-object.ts';
+import { foreignKeyRefusal } from './refuse.ts';
 import type { Refusal } from './refuse.ts';
 import type { Site, Thunk } from './runtime.ts';
 import type { GraphWriter, Step } from './writer.ts';
@@ -48,6 +49,9 @@ class Writer implements GraphWriter {
   readonly #templates: Template[] = [];
   readonly #templateOf = new Map<Site, Map<string, number>>();
   readonly #cells = new Map<object, Cell[]>();
+  /** Symbols that were met as values: the functions here know them. */
+  readonly #knownSymbols = new Set<symbol>();
+  readonly #foreignKeys: { readonly symbol: symbol; readonly of: number; readonly step: string }[] = [];
   /** The node being written. */
   #current = -1;
 
@@ -55,6 +59,11 @@ class Writer implements GraphWriter {
     const root = this.encode(value, '');
     for (this.#current = 0; this.#current < this.#values.length; this.#current++) {
       this.#nodes.push(this.#node(this.#values[this.#current] as object | symbol));
+    }
+    for (const { symbol, of, step } of this.#foreignKeys) {
+      if (this.#knownSymbols.has(symbol)) continue;
+      this.#current = of;
+      this.refuse(foreignKeyRefusal(symbol), step);
     }
     return packGraph({ modules: [...this.#modules.keys()], templates: this.#templates, nodes: this.#nodes, root });
   }
@@ -86,9 +95,17 @@ class Writer implements GraphWriter {
         return [Op.undefined];
       case 'bigint':
         return [Op.bigint, value.toString(16)];
+      case 'symbol':
+        this.#knownSymbols.add(value);
+        return [Op.ref, this.number(value, step)];
       default:
-        return value === null ? null : [Op.ref, this.number(value as object | symbol, step)];
+        return value === null ? null : [Op.ref, this.number(value as object, step)];
     }
+  }
+
+  key(symbol: symbol, step: string, foreign: boolean): Value {
+    if (foreign) this.#foreignKeys.push({ symbol, of: this.#current, step });
+    return [Op.ref, this.number(symbol, step)];
   }
 
   number(value: object | symbol, step: Step): number {

@@ -35,6 +35,11 @@ export function callable(value: unknown): (...args: never[]) => unknown {
   return value as (...args: never[]) => unknown;
 }
 
+export function symbol(value: unknown): symbol {
+  if (typeof value !== 'symbol') throw malformed('a symbol');
+  return value;
+}
+
 export function bigintOf(digits: string): bigint {
   if (!/^-?[0-9a-f]+$/.test(digits)) throw malformed('a bigint');
   return digits.startsWith('-') ? -BigInt(`0x${digits.slice(1)}`) : BigInt(`0x${digits}`);

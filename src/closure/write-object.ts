@@ -1,8 +1,9 @@
+import { EventEmitter } from 'node:events';
 import { types } from 'node:util';
 import { SparkProxyError } from '../core/errors.ts';
 import { SERIALIZE } from './contract.ts';
 import type { ByReviver } from './contract.ts';
-import { builtinReference, importReference } from './references.ts';
+import { WELL_KNOWN, builtinReference, importReference, isImportedThere, isUnique, symbolReference } from './references.ts';
 import type { Reference } from './references.ts';
 import { nameOf, nativeRefusal, privateRefusal, refusalOf } from './refuse.ts';
 import type { Refusal } from './refuse.ts';
@@ -18,12 +19,6 @@ const NO_KEYS: ReadonlySet<PropertyKey> = new Set();
 const LENGTH: ReadonlySet<PropertyKey> = new Set(['length']);
 const STACK: ReadonlySet<PropertyKey> = new Set(['stack']);
 const LAST_INDEX: ReadonlySet<PropertyKey> = new Set(['lastIndex']);
-const WELL_KNOWN = new Map(
-  Object.getOwnPropertyNames(Symbol)
-    .filter((name) => typeof (Symbol as unknown as Record<string, unknown>)[name] === 'symbol')
-    .map((name) => [(Symbol as unknown as Record<string, symbol>)[name] as symbol, name]),
-);
-
 /** Node of an object or symbol. */
 export function objectNode(writer: GraphWriter, value: object | symbol): WireNode {
   if (typeof value === 'symbol') return symbolNode(value);
@@ -79,7 +74,22 @@ function symbolNode(value: symbol): WireNode {
   const key = Symbol.keyFor(value);
   if (key !== undefined) return [Tag.symbol, 0, key];
   const known = WELL_KNOWN.get(value);
-  return known === undefined ? [Tag.symbol, 2, value.description ?? null] : [Tag.symbol, 1, known];
+  if (known !== undefined) return [Tag.symbol, 1, known];
+  const exported = symbolReference(value);
+  return exported === undefined ? [Tag.symbol, 2, value.description ?? null] : referenceNode(exported);
+}
+
+/** Own keys that Node gives an EventEmitter; it does without them. */
+const OF_NODE: ReadonlySet<PropertyKey> = new Set(Reflect.ownKeys(new EventEmitter()));
+
+/** A key that only the module of the object's class knows, which makes another one where it is imported. */
+function isForeignKey(value: object, key: symbol): boolean {
+  if (typeof value === 'function' || !isUnique(key) || OF_NODE.has(key) || symbolReference(key) !== undefined) return false;
+  for (let at = Object.getPrototypeOf(value) as object | null; at !== null && at !== Object.prototype; at = Object.getPrototypeOf(at) as object | null) {
+    const owner = ownerOfPrototype(at);
+    if (owner !== undefined && isImportedThere(owner)) return true;
+  }
+  return false;
 }
 
 /** The function whose `prototype` this object is. */
@@ -249,7 +259,7 @@ export function tail(writer: GraphWriter, value: object, base: object | null, ke
       (descriptor.enumerable === true ? 0 : PropertyFlag.notEnumerable) |
       (descriptor.configurable === true ? 0 : PropertyFlag.notConfigurable) |
       ('value' in descriptor ? (descriptor.writable === true ? 0 : PropertyFlag.notWritable) : PropertyFlag.accessor);
-    const wireKey = typeof key === 'symbol' ? writer.encode(key, step) : String(key);
+    const wireKey = typeof key === 'symbol' ? writer.key(key, step, isForeignKey(value, key)) : String(key);
     if ('value' in descriptor) extras.push([wireKey, flags, writer.encode(descriptor.value, step)]);
     else extras.push([wireKey, flags, writer.encode(descriptor.get, step), writer.encode(descriptor.set, step)]);
   }

@@ -9,6 +9,8 @@ export type Step = number | string;
 export interface GraphWriter {
   /** A value inside the current node.  */
   encode(value: unknown, step: Step): Value;
+  /** A symbol that is a key of the current node. `foreign`: refused in the end, unless code that travels knows it too. */
+  key(symbol: symbol, step: string, foreign: boolean): Value;
   /** Number of the node of an object, which is queued when it is new. */
   number(value: object | symbol, step: Step): number;
   /** Index of a module URL. */

@@ -6,6 +6,7 @@ import { expect, test } from 'vitest';
 import { SERIALIZE, serializeGraph } from '../../src/closure/index.ts';
 import { SparkProxyError } from '../../src/core/errors.ts';
 import { Secret } from './fixtures/geometry.ts';
+import { Hid } from './fixtures/symbols.ts';
 
 function refusal(fn: unknown): string {
   try {
@@ -151,6 +152,13 @@ test('#private state is refused in subclasses of what the language and Node make
   class Inner extends List {}
   for (const value of [new List(), new Table(), new Failure(), new Bytes(2), new Place('http://x/'), new Inner()]) {
     expect(refusal(() => value)).toMatch(/instance of (List|Table|Failure|Bytes|Place) with #private state\n.*-> value\n.*plain fields/);
+  }
+});
+
+test('a key that only the module of the class knows is refused', () => {
+  class Sub extends Hid {}
+  for (const value of [new Hid(), new Sub()]) {
+    expect(refusal(() => value)).toMatch(/the key Symbol\(hidden\), which.*\n.*-> value -> \[Symbol\(hidden\)\]\n.*Symbol\.for/);
   }
 });
 

@@ -37,7 +37,7 @@ const capture = captureEditor();
 addEditor({ ...capture, wants: (module) => !module.url.includes('?plain') && capture.wants(module) });
 /** Each file is loaded twice: as the hook makes it, and as it stands. */
 const allCases = async (query = ''): Promise<Case[]> => {
-  const files = ['functions', 'classes', 'values', 'places'].map(
+  const files = ['functions', 'classes', 'values', 'places', 'identity'].map(
     (subject) => import(`./fixtures/cases-${subject}.ts${query}`) as Promise<{ cases: readonly Case[] }>,
   );
   return (await Promise.all(files)).flatMap(({ cases }) => cases);
