@@ -23,6 +23,9 @@ const TAILS: Partial<Record<number, [at: number, base: () => object | null]>> = 
   [Tag.view]: [5, () => null],
   [Tag.buffer]: [2, () => Buffer.prototype],
   [Tag.boxed]: [2, () => null],
+  [Tag.url]: [2, () => URL.prototype],
+  [Tag.searchParams]: [2, () => URLSearchParams.prototype],
+  [Tag.textCoder]: [4, () => null],
   [Tag.bound]: [4, () => null],
   [Tag.function]: [8, () => null],
 };
@@ -116,12 +119,6 @@ export class Reader {
         return { v: undefined };
       case Tag.require:
         return requireOf(this.#here(text(a)));
-      case Tag.url:
-        return new URL(text(a));
-      case Tag.searchParams:
-        return new URLSearchParams(text(a));
-      case Tag.textCoder:
-        return a === null ? new TextEncoder() : new TextDecoder(text(a), { fatal: b === true, ignoreBOM: c === true });
       case Tag.intl: {
         const options = this.#deep(b, new Set()) as { locale?: string };
         const constructor = walk(Intl, [text(a)], 'Intl') as new (locale: string | undefined, options: object) => object;
@@ -172,6 +169,12 @@ export class Reader {
       }
       case Tag.buffer:
         return Buffer.from(bytes(a));
+      case Tag.url:
+        return new URL(text(a));
+      case Tag.searchParams:
+        return new URLSearchParams(text(a));
+      case Tag.textCoder:
+        return a === null ? new TextEncoder() : new TextDecoder(text(a), { fatal: b === true, ignoreBOM: c === true });
       case Tag.boxed:
         return Object(this.#value(a)) as object;
       default:

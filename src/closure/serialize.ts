@@ -1,3 +1,5 @@
+import { types } from 'node:util';
+import { SparkProxyError } from '../core/errors.ts';
 import { createLogger } from '../core/logger.ts';
 import type { ImportedModule, SerializedGraph } from './contract.ts';
 import { ClosureErrors } from './errors.ts';
@@ -5,7 +7,7 @@ import { Op, Tag, packGraph } from './wire.ts';
 import type { Template, Value, WireNode } from './wire.ts';
 import { functionNode, placeholderNode } from './write-function.ts';
 import { objectNode } from './write-object.ts';
-import { foreignKeyRefusal } from './refuse.ts';
+import { foreignKeyRefusal, refusalOf } from './refuse.ts';
 import type { Refusal } from './refuse.ts';
 import type { Site, Thunk } from './runtime.ts';
 import type { GraphWriter, Step } from './writer.ts';
@@ -58,7 +60,7 @@ class Writer implements GraphWriter {
   write(value: unknown): Uint8Array {
     const root = this.encode(value, '');
     for (this.#current = 0; this.#current < this.#values.length; this.#current++) {
-      this.#nodes.push(this.#node(this.#values[this.#current] as object | symbol));
+      this.#nodes.push(this.#readable(this.#values[this.#current] as object | symbol));
     }
     for (const { symbol, of, step } of this.#foreignKeys) {
       if (this.#knownSymbols.has(symbol)) continue;
@@ -76,8 +78,21 @@ class Writer implements GraphWriter {
     return imports;
   }
 
+  /** What runs while a value is read (a trap of a Proxy, a getter in an array) may throw what it likes. */
+  #readable(subject: object | symbol): WireNode {
+    try {
+      return this.#node(subject);
+    } catch (error) {
+      if (SparkProxyError.is(error)) throw error;
+      const reason = error instanceof Error ? error.message : `${typeof error} thrown`;
+      return this.refuse({ what: `a value that cannot be read: ${reason}`, hint: 'capture the plain data that the function needs' }, '', error);
+    }
+  }
+
   #node(subject: object | symbol): WireNode {
     if (typeof subject === 'function') return functionNode(this, subject as (...args: never[]) => unknown);
+    // First of all: whatever else is asked of a Proxy may run its traps.
+    if (types.isProxy(subject)) this.refuse(refusalOf(subject as object) as Refusal);
     if (subject instanceof Cell) return [Tag.cell, this.encode(subject.thunk(subject.slot), '')];
     return placeholderNode(subject) ?? objectNode(this, subject);
   }
@@ -211,6 +226,7 @@ function stepText(step: Step): string {
 }
 
 function rootName(value: object | symbol | undefined): string {
+  if (types.isProxy(value)) return 'a Proxy';
   if (typeof value === 'function') {
     const { name } = value as { name: string };
     return `${/^class\b/.test(Function.prototype.toString.call(value)) ? 'class' : 'function'} ${name === '' ? '(anonymous)' : name}`;

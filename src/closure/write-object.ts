@@ -6,7 +6,6 @@ import type { ByReviver } from './contract.ts';
 import { WELL_KNOWN, builtinReference, importReference, isImportedThere, isUnique, symbolReference } from './references.ts';
 import type { Reference } from './references.ts';
 import { nameOf, nativeRefusal, privateRefusal, refusalOf } from './refuse.ts';
-import type { Refusal } from './refuse.ts';
 import { isNative, parseFunction, sourceOf } from './source.ts';
 import { Integrity, Op, PropertyFlag, Tag } from './wire.ts';
 import type { Value, WireNode } from './wire.ts';
@@ -19,10 +18,9 @@ const NO_KEYS: ReadonlySet<PropertyKey> = new Set();
 const LENGTH: ReadonlySet<PropertyKey> = new Set(['length']);
 const STACK: ReadonlySet<PropertyKey> = new Set(['stack']);
 const LAST_INDEX: ReadonlySet<PropertyKey> = new Set(['lastIndex']);
-/** Node of an object or symbol. */
+/** Node of an object (no Proxy) or symbol. */
 export function objectNode(writer: GraphWriter, value: object | symbol): WireNode {
   if (typeof value === 'symbol') return symbolNode(value);
-  if (types.isProxy(value)) writer.refuse(refusalOf(value) as Refusal);
   const reference = builtinReference(value);
   if (reference !== undefined) return referenceNode(reference);
   if (typeof (value as Partial<ByReviver>)[SERIALIZE] === 'function') return revivedNode(writer, value as ByReviver);
@@ -118,6 +116,11 @@ function arrayNode(writer: GraphWriter, value: unknown[]): WireNode {
   return [Tag.array, sparse ? [] : values, sparse ? length : null, ...tail(writer, value, Array.prototype, rest)];
 }
 
+/** Where Node keeps the state of text coders. */
+const OF_CODERS: ReadonlySet<PropertyKey> = new Set(
+  [new TextEncoder(), new TextDecoder(), new TextDecoder('utf-16le'), new TextDecoder('latin1')].flatMap(Reflect.ownKeys),
+);
+
 /** What has a brand of its own: made by its constructor on the other side, then given its prototype and own properties. */
 function branded(writer: GraphWriter, value: object): WireNode | undefined {
   const withTail = (base: object | null, node: WireNode, skip = NO_KEYS): WireNode => {
@@ -143,6 +146,8 @@ function branded(writer: GraphWriter, value: object): WireNode | undefined {
   if (types.isRegExp(value)) return withTail(RegExp.prototype, [Tag.regexp, value.source, value.flags, value.lastIndex], LAST_INDEX);
   if (types.isNativeError(value)) return withTail(Error.prototype, [Tag.error, typeof value.stack === 'string' ? value.stack : null], STACK);
   if (types.isAnyArrayBuffer(value)) {
+    if ((value as ArrayBuffer & { detached?: boolean }).detached === true)
+      writer.refuse({ what: 'an ArrayBuffer that was transferred away', hint: 'capture a copy made before it was transferred' });
     const { maxByteLength, resizable, byteLength } = value as ArrayBuffer & { maxByteLength: number; resizable: boolean };
     return withTail(ArrayBuffer.prototype, [Tag.arrayBuffer, new Uint8Array(value as ArrayBuffer, 0, byteLength).slice(), resizable ? maxByteLength : null]);
   }
@@ -156,10 +161,10 @@ function branded(writer: GraphWriter, value: object): WireNode | undefined {
       typeof primitive === 'string' ? indexKeys(value) : NO_KEYS,
     );
   }
-  if (value instanceof URL) return [Tag.url, value.href];
-  if (value instanceof URLSearchParams) return [Tag.searchParams, value.toString()];
-  if (value instanceof TextEncoder) return [Tag.textCoder, null];
-  if (value instanceof TextDecoder) return [Tag.textCoder, value.encoding, value.fatal, value.ignoreBOM];
+  if (value instanceof URL) return withTail(URL.prototype, [Tag.url, value.href]);
+  if (value instanceof URLSearchParams) return withTail(URLSearchParams.prototype, [Tag.searchParams, value.toString()]);
+  if (value instanceof TextEncoder) return withTail(TextEncoder.prototype, [Tag.textCoder, null, false, false], OF_CODERS);
+  if (value instanceof TextDecoder) return withTail(TextDecoder.prototype, [Tag.textCoder, value.encoding, value.fatal, value.ignoreBOM], OF_CODERS);
   return undefined;
 }
 

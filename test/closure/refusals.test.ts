@@ -162,6 +162,30 @@ test('a key that only the module of the class knows is refused', () => {
   }
 });
 
+test('what throws while it is read is refused, with its path', () => {
+  const hostile = new Proxy(
+    {},
+    {
+      getPrototypeOf: () => {
+        throw new Error('trap');
+      },
+    },
+  );
+  const { proxy, revoke } = Proxy.revocable({}, {});
+  revoke();
+  expect(refusal(proxy)).toContain('captured through: a Proxy\n');
+  for (const value of [hostile, proxy]) expect(refusal(() => [value])).toMatch(/a Proxy\n.*-> value\n.*capture the object behind it/);
+  const list = Object.defineProperty([1, 2], 1, {
+    get: () => {
+      throw new Error('no second element');
+    },
+  });
+  expect(refusal(() => list)).toMatch(/cannot be read: no second element\n.*-> list\n.*plain data/);
+  const gone = new Uint8Array(8);
+  structuredClone(gone, { transfer: [gone.buffer] });
+  expect(refusal(() => gone)).toMatch(/an ArrayBuffer that was transferred away\n.*-> gone -> \.buffer\n.*capture a copy/);
+});
+
 test('what a function cannot take from the class around it is refused', () => {
   class Around extends Object {
     #x = 1;
