@@ -67,7 +67,11 @@ function nativeNode(writer: GraphWriter, fn: AnyFunction): WireNode {
     writer.encode(bound.target, ' -> (bound function)'),
     writer.encode(bound.boundThis, ' -> (bound this)'),
     bound.boundArgs.map((value, at) => writer.encode(value, ` -> (bound argument ${at})`)),
-    ...functionTail(writer, fn, []),
+    ...functionTail(
+      writer,
+      fn,
+      Reflect.ownKeys(fn).filter((key) => key !== 'length' && (key !== 'name' || fn.name !== `bound ${(bound.target as AnyFunction).name}`)),
+    ),
   ];
 }
 
