@@ -144,11 +144,8 @@ export class Reader {
         return new Set();
       case Tag.date:
         return new Date(typeof a === 'number' ? a : Number.NaN);
-      case Tag.regexp: {
-        const made = new RegExp(text(a), text(b));
-        made.lastIndex = index(c);
-        return made;
-      }
+      case Tag.regexp:
+        return new RegExp(text(a), text(b));
       case Tag.error: {
         const made = new Error();
         if (typeof a === 'string') Object.defineProperty(made, 'stack', { value: a, writable: true, configurable: true });
@@ -275,13 +272,14 @@ export class Reader {
     this.#state[id] = State.complete;
     const node = this.#graph.nodes[id] as WireNode;
     const made = this.#made[id] as object;
-    const [tag, a, b] = node;
+    const [tag, a, b, c] = node;
     if (tag === Tag.cell) (made as { v: unknown }).v = this.#value(a);
     else if (tag === Tag.array) this.#elements(made as unknown[], list(a), b);
     else if (tag === Tag.map) {
       const entries = list(a);
       for (let at = 0; at + 1 < entries.length; at += 2) Map.prototype.set.call(made, this.#value(entries[at]), this.#value(entries[at + 1]));
     } else if (tag === Tag.set) for (const entry of list(a)) Set.prototype.add.call(made, this.#value(entry));
+    else if (tag === Tag.regexp) (made as RegExp).lastIndex = this.#value(c) as number;
     else if (tag === Tag.function) {
       this.#binders.get(id)?.(list(b).map((value) => this.#value(value)));
       const tail: unknown = node[7];

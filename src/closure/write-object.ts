@@ -143,7 +143,8 @@ function branded(writer: GraphWriter, value: object): WireNode | undefined {
     return withTail(Set.prototype, [Tag.set, entries]);
   }
   if (types.isDate(value)) return withTail(Date.prototype, [Tag.date, Date.prototype.getTime.call(value)]);
-  if (types.isRegExp(value)) return withTail(RegExp.prototype, [Tag.regexp, value.source, value.flags, value.lastIndex], LAST_INDEX);
+  if (types.isRegExp(value))
+    return withTail(RegExp.prototype, [Tag.regexp, value.source, value.flags, writer.encode(value.lastIndex, '.lastIndex')], LAST_INDEX);
   if (types.isNativeError(value)) return withTail(Error.prototype, [Tag.error, typeof value.stack === 'string' ? value.stack : null], STACK);
   if (types.isAnyArrayBuffer(value)) {
     if ((value as ArrayBuffer & { detached?: boolean }).detached === true)
