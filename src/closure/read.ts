@@ -21,7 +21,6 @@ const TAILS: Partial<Record<number, [at: number, base: () => object | null]>> = 
   [Tag.error]: [2, () => Error.prototype],
   [Tag.arrayBuffer]: [3, () => ArrayBuffer.prototype],
   [Tag.view]: [5, () => null],
-  [Tag.buffer]: [2, () => Buffer.prototype],
   [Tag.boxed]: [2, () => null],
   [Tag.url]: [2, () => URL.prototype],
   [Tag.searchParams]: [2, () => URLSearchParams.prototype],
@@ -161,11 +160,11 @@ export class Reader {
       case Tag.view: {
         const buffer = this.#make(b);
         const constructor = VIEWS.get(text(a));
-        if (constructor === undefined || !(buffer instanceof ArrayBuffer)) throw malformed('a view');
-        return new constructor(buffer, index(c), index(d));
+        if (!(buffer instanceof ArrayBuffer)) throw malformed('a view');
+        if (a === 'Buffer') return Buffer.from(buffer, index(c), index(d));
+        if (constructor === undefined) throw malformed('a view');
+        return d === null ? new constructor(buffer, index(c)) : new constructor(buffer, index(c), index(d));
       }
-      case Tag.buffer:
-        return Buffer.from(bytes(a));
       case Tag.url:
         return new URL(text(a));
       case Tag.searchParams:
@@ -326,7 +325,7 @@ export class Reader {
   }
 }
 
-const VIEWS = new Map<string, new (buffer: ArrayBuffer, offset: number, length: number) => object>();
+const VIEWS = new Map<string, new (buffer: ArrayBuffer, offset: number, length?: number) => object>();
 for (const name of [
   'DataView',
   'Int8Array',

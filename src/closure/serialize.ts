@@ -41,6 +41,13 @@ interface Origin {
   readonly step: Step;
 }
 
+type ViewNode = [tag: number, kind: string, buffer: number, offset: number, length: number];
+
+interface View {
+  readonly id: number;
+  readonly node: ViewNode;
+}
+
 /** Numbers objects as they are met, and writes their nodes from a queue: deep data does not deepen the stack. */
 class Writer implements GraphWriter {
   readonly #ids = new Map<object | symbol, number>();
@@ -53,21 +60,59 @@ class Writer implements GraphWriter {
   readonly #cells = new Map<object, Cell[]>();
   /** Symbols that were met as values: the functions here know them. */
   readonly #knownSymbols = new Set<symbol>();
+  readonly #views = new Map<ArrayBuffer, View[]>();
   readonly #foreignKeys: { readonly symbol: symbol; readonly of: number; readonly step: string }[] = [];
   /** The node being written. */
   #current = -1;
 
   write(value: unknown): Uint8Array {
     const root = this.encode(value, '');
-    for (this.#current = 0; this.#current < this.#values.length; this.#current++) {
-      this.#nodes.push(this.#readable(this.#values[this.#current] as object | symbol));
-    }
+    this.#drain();
+    for (const [buffer, views] of this.#views) this.#placeBytes(buffer, views);
+    this.#drain();
     for (const { symbol, of, step } of this.#foreignKeys) {
       if (this.#knownSymbols.has(symbol)) continue;
       this.#current = of;
       this.refuse(foreignKeyRefusal(symbol), step);
     }
     return packGraph({ modules: [...this.#modules.keys()], templates: this.#templates, nodes: this.#nodes, root });
+  }
+
+  #drain(): void {
+    for (this.#current = this.#nodes.length; this.#current < this.#values.length; this.#current++) {
+      this.#nodes.push(this.#readable(this.#values[this.#current] as object | symbol));
+    }
+  }
+
+  shareBytes(buffer: ArrayBuffer, view: readonly unknown[]): void {
+    const views = this.#views.get(buffer);
+    const one: View = { id: this.#current, node: view as ViewNode };
+    if (views === undefined) this.#views.set(buffer, [one]);
+    else views.push(one);
+  }
+
+  /** Views lie in their buffer where it travels itself; else those that overlap lie in a copy of what they cover. */
+  #placeBytes(buffer: ArrayBuffer, views: readonly View[]): void {
+    const whole = this.#ids.get(buffer);
+    const sorted = [...views].sort((a, b) => a.node[3] - b.node[3]);
+    for (let at = 0; at < sorted.length;) {
+      const first = sorted[at] as View;
+      const start = whole === undefined ? first.node[3] : 0;
+      let end = start;
+      let next = at;
+      for (; next < sorted.length; next++) {
+        const [, , , from, length] = (sorted[next] as View).node;
+        if (whole === undefined && next > at && from >= end) break;
+        end = Math.max(end, from + length);
+      }
+      this.#current = first.id;
+      const id = whole ?? this.number(new Uint8Array(buffer, start, end - start).slice().buffer, ' -> .buffer');
+      for (; at < next; at++) {
+        const { node } = sorted[at] as View;
+        node[2] = id;
+        node[3] -= start;
+      }
+    }
   }
 
   imports(): ImportedModule[] {

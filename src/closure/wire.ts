@@ -24,7 +24,6 @@ export const Tag = {
   error: 6,
   arrayBuffer: 7,
   view: 8,
-  buffer: 9,
   boxed: 10,
   url: 11,
   searchParams: 12,

@@ -147,12 +147,10 @@ function branded(writer: GraphWriter, value: object): WireNode | undefined {
     return withTail(RegExp.prototype, [Tag.regexp, value.source, value.flags, writer.encode(value.lastIndex, '.lastIndex')], LAST_INDEX);
   if (types.isNativeError(value)) return withTail(Error.prototype, [Tag.error, typeof value.stack === 'string' ? value.stack : null], STACK);
   if (types.isAnyArrayBuffer(value)) {
-    if ((value as ArrayBuffer & { detached?: boolean }).detached === true)
-      writer.refuse({ what: 'an ArrayBuffer that was transferred away', hint: 'capture a copy made before it was transferred' });
+    refuseDetached(writer, value);
     const { maxByteLength, resizable, byteLength } = value as ArrayBuffer & { maxByteLength: number; resizable: boolean };
-    return withTail(ArrayBuffer.prototype, [Tag.arrayBuffer, new Uint8Array(value as ArrayBuffer, 0, byteLength).slice(), resizable ? maxByteLength : null]);
+    return withTail(ArrayBuffer.prototype, [Tag.arrayBuffer, new Uint8Array(value as ArrayBuffer, 0, byteLength), resizable ? maxByteLength : null]);
   }
-  if (Buffer.isBuffer(value)) return withTail(Buffer.prototype, [Tag.buffer, Uint8Array.prototype.slice.call(value)], indexKeys(value));
   if (ArrayBuffer.isView(value)) return viewNode(writer, value);
   if (types.isBoxedPrimitive(value)) {
     const primitive = (value as { valueOf(): unknown }).valueOf();
@@ -170,20 +168,56 @@ function branded(writer: GraphWriter, value: object): WireNode | undefined {
 }
 
 function viewNode(writer: GraphWriter, value: ArrayBufferView): WireNode {
+  const buffer = value.buffer as ArrayBuffer;
+  refuseDetached(writer, buffer, ' -> .buffer');
   const name = types.isDataView(value)
     ? 'DataView'
     : (Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), Symbol.toStringTag)?.get?.call(value) as string);
   const constructor = (globalThis as unknown as Record<string, { prototype: object }>)[name] as { prototype: object };
   const length = types.isDataView(value) ? value.byteLength : (value as Uint8Array).length;
   const rest = Reflect.ownKeys(value).length === length || name === 'DataView' ? [] : Reflect.ownKeys(value).slice(length);
+  // A Buffer may lie in a slab of Node's, among bytes of others: its buffer does not travel as such.
+  if (Buffer.isBuffer(value)) {
+    const node = [Tag.view, 'Buffer', 0, value.byteOffset, length, ...tail(writer, value, Buffer.prototype, rest)] as const;
+    writer.shareBytes(buffer, node);
+    return node;
+  }
   return [
     Tag.view,
     name,
-    writer.number(value.buffer as ArrayBuffer, ' -> .buffer'),
+    writer.number(buffer, ' -> .buffer'),
     value.byteOffset,
-    length,
+    tracksLength(value, buffer) ? null : length,
     ...tail(writer, value, constructor.prototype, rest),
   ];
+}
+
+function refuseDetached(writer: GraphWriter, buffer: object, step = ''): void {
+  if ((buffer as { detached?: boolean }).detached === true)
+    writer.refuse({ what: 'an ArrayBuffer that was transferred away', hint: 'capture a copy made before it was transferred' }, step);
+}
+
+/** Whether a view grows with its buffer: nothing says so, but it shows when the buffer is resized and back. */
+function tracksLength(view: ArrayBufferView, whole: ArrayBuffer): boolean {
+  const buffer = whole as ArrayBuffer & { resizable: boolean; maxByteLength: number; resize(size: number): void };
+  const { byteLength, byteOffset } = view;
+  const unit = (view as Uint8Array).BYTES_PER_ELEMENT ?? 1;
+  const size = buffer.byteLength;
+  if (!buffer.resizable || size - byteOffset - byteLength >= unit) return false;
+  const other = size + unit <= buffer.maxByteLength ? size + unit : size - unit;
+  if (other < byteOffset) return false;
+  const content = new Uint8Array(buffer).slice(Math.min(size, other));
+  buffer.resize(other);
+  let tracks: boolean;
+  try {
+    tracks = view.byteLength !== byteLength && view.byteLength + byteOffset > other - unit;
+  } catch {
+    // a DataView that ends behind its buffer
+    tracks = false;
+  }
+  buffer.resize(size);
+  new Uint8Array(buffer).set(content, size - content.length);
+  return tracks;
 }
 
 function indexKeys(value: object): ReadonlySet<PropertyKey> {

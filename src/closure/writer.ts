@@ -13,6 +13,8 @@ export interface GraphWriter {
   key(symbol: symbol, step: string, foreign: boolean): Value;
   /** Number of the node of an object, which is queued when it is new. */
   number(value: object | symbol, step: Step): number;
+  /** The bytes of a view (its node): bytes of `buffer` that views have in common stay in common, others do not travel. */
+  shareBytes(buffer: ArrayBuffer, view: readonly unknown[]): void;
   /** Index of a module URL. */
   module(url: string): number;
   /** Index of the template of a site; `variant` tells apart closures of one site that compile differently. */
