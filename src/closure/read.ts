@@ -3,7 +3,7 @@ import { close, compileTemplate, importMeta, importsLater, requireOf } from './c
 import type { ModuleMap } from './modules.ts';
 import { ClosureErrors } from './errors.ts';
 import { bigintOf, bytes, callable, index, list, malformed, strings, symbol, text, utf16 } from './wire-checks.ts';
-import { Integrity, Op, PropertyFlag, Tag } from './wire.ts';
+import { Integrity, Op, PropertyFlag, REPLACED, Tag } from './wire.ts';
 import type { Graph, WireNode } from './wire.ts';
 
 const State = { making: 1, made: 2, complete: 3 } as const;
@@ -190,7 +190,7 @@ export class Reader {
   }
 
   #function(node: WireNode, id: number): unknown {
-    const [, templateAt, values, name, self, args, home] = node;
+    const [, templateAt, values, name, self, args, home, prototype] = node;
     const template = this.#graph.templates[index(templateAt)];
     if (template === undefined) throw malformed('a function');
     const url = this.#graph.modules[template.module] as string;
@@ -212,6 +212,8 @@ export class Reader {
     const fn = template.kind === 1 ? methodOf(made) : made;
     if (typeof fn !== 'function') throw malformed('a function');
     if ((fn as { name: unknown }).name !== label) Object.defineProperty(fn, 'name', { value: label, configurable: true });
+    // At once: a class that extends it takes it from there.
+    if (Array.isArray(prototype) && prototype[0] === REPLACED) (fn as { prototype: unknown }).prototype = this.#value(prototype[1]);
     return fn;
   }
 
@@ -282,7 +284,7 @@ export class Reader {
     else if (tag === Tag.function) {
       this.#binders.get(id)?.(list(b).map((value) => this.#value(value)));
       const tail: unknown = node[7];
-      if (Array.isArray(tail)) {
+      if (Array.isArray(tail) && tail[0] !== REPLACED) {
         const { prototype } = made as { prototype: object };
         if (tail[0] !== undefined && tail[0] !== 0) Object.setPrototypeOf(prototype, this.#value(tail[0]) as object | null);
         this.#tail(prototype, tail, 0);

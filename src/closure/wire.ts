@@ -47,6 +47,9 @@ export const PropertyFlag = { notWritable: 1, notEnumerable: 2, notConfigurable:
 /** Last element of a tail. Frozen objects keep their properties in the short form. */
 export const Integrity = { extensible: 0, notExtensible: 1, frozen: 2 } as const;
 
+/** Instead of the tail of a function's prototype: the object that follows is its prototype. */
+export const REPLACED = -1;
+
 export type WireNode = readonly [tag: number, ...rest: unknown[]];
 
 /** How a function is compiled; shared by all closures made from the same source. */

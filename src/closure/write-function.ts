@@ -8,7 +8,7 @@ import { ATTACH, COMMONJS, runtime } from './runtime.ts';
 import type { CapturedName, Mark, Site } from './runtime.ts';
 import { HERITAGE, isNative, sourceOf } from './source.ts';
 import type { FunctionSource } from './source.ts';
-import { Op, Tag } from './wire.ts';
+import { Op, REPLACED, Tag } from './wire.ts';
 import type { Template, Value, WireNode } from './wire.ts';
 import { referenceNode, revivedNode, tail } from './write-object.ts';
 import type { GraphWriter } from './writer.ts';
@@ -329,12 +329,15 @@ function functionTail(writer: GraphWriter, fn: AnyFunction, keys: readonly Prope
   return tail(writer, fn, usual ? prototype : null, keys);
 }
 
-/** What was added to `fn.prototype`, as a tail; null when it is as `fn` was born. */
+/** What was added to `fn.prototype`, as a tail; the object itself when it is another one; null when it is as `fn` was born. */
 function prototypeTail(writer: GraphWriter, fn: AnyFunction, source: FunctionSource): unknown[] | null {
   const descriptor = Object.getOwnPropertyDescriptor(fn, 'prototype');
-  const prototype: unknown = descriptor?.value;
-  if (typeof prototype !== 'object' || prototype === null) return null;
+  if (descriptor === undefined) return null;
+  const prototype: unknown = descriptor.value;
   const isClass = source.site.kind === 'class';
+  const born = isClass || types.isGeneratorFunction(fn) || isOrWraps(Object.getOwnPropertyDescriptor(Object(prototype), 'constructor')?.value, fn);
+  if (!born) return [REPLACED, writer.encode(prototype, '.prototype')];
+  if (typeof prototype !== 'object' || prototype === null) return null;
   const keys = Reflect.ownKeys(prototype).filter((key) => key !== 'constructor' && !(isClass && isWritten(fn, prototype, key, source.site.members?.prototype)));
   const base = Object.getPrototypeOf(prototype) as object | null;
   const usual = isClass || base === Object.prototype || (base !== null && !Object.hasOwn(base, 'constructor')) || types.isGeneratorFunction(fn);
