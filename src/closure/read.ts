@@ -19,6 +19,7 @@ const TAILS: Partial<Record<number, [at: number, base: () => object | null]>> = 
   [Tag.date]: [2, () => Date.prototype],
   [Tag.regexp]: [4, () => RegExp.prototype],
   [Tag.error]: [2, () => Error.prototype],
+  [Tag.domException]: [4, () => DOMException.prototype],
   [Tag.arrayBuffer]: [3, () => ArrayBuffer.prototype],
   [Tag.view]: [5, () => null],
   [Tag.boxed]: [2, () => null],
@@ -145,8 +146,9 @@ export class Reader {
         return new Date(typeof a === 'number' ? a : Number.NaN);
       case Tag.regexp:
         return new RegExp(text(a), text(b));
-      case Tag.error: {
-        const made = new Error();
+      case Tag.error:
+      case Tag.domException: {
+        const made = tag === Tag.error ? new Error() : new DOMException(text(b), text(c));
         if (typeof a === 'string') Object.defineProperty(made, 'stack', { value: a, writable: true, configurable: true });
         return made;
       }

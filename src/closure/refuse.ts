@@ -14,10 +14,16 @@ const OWN_PROTOCOL = "capture the plain data it holds, or give its class a [Symb
 const COPIED = new Set(
   (
     'Object Function Array Map Set Date RegExp ArrayBuffer DataView Boolean Number String BigInt Symbol URL URLSearchParams TextEncoder TextDecoder Buffer ' +
-    'Error AggregateError EvalError RangeError ReferenceError SyntaxError TypeError URIError AssertionError EventEmitter Console ' +
+    'Error AggregateError EvalError RangeError ReferenceError SyntaxError TypeError URIError SuppressedError DOMException AssertionError EventEmitter Console ' +
     'TypedArray Int8Array Uint8Array Uint8ClampedArray Int16Array Uint16Array Float16Array Int32Array Uint32Array Float32Array Float64Array BigInt64Array BigUint64Array'
   ).split(' '),
 );
+
+/** Every process has variables of its own: those meant are said. */
+export const ENVIRONMENT: Refusal = {
+  what: 'process.env',
+  hint: "capture what it needs in a const, or a copy: { ...process.env }; process.env inside the function is the worker's",
+};
 
 /** Refusals that a value's own kind gives. */
 export function refusalOf(value: object): Refusal | undefined {

@@ -24,6 +24,7 @@ export const Tag = {
   error: 6,
   arrayBuffer: 7,
   view: 8,
+  domException: 9,
   boxed: 10,
   url: 11,
   searchParams: 12,

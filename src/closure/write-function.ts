@@ -39,7 +39,10 @@ export function functionNode(writer: GraphWriter, fn: AnyFunction): WireNode {
   const source = sourceOf(fn);
   if (source === undefined) return nativeNode(writer, fn);
   if (source.site.module.url.startsWith('node:'))
-    writer.refuse({ what: `${describe(fn)} of Node itself (native handle)`, hint: 'open it inside mapPartitions, once per partition' });
+    writer.refuse({
+      what: `${describe(fn)}, which Node made and no module exports`,
+      hint: 'make it inside the function that uses it, or export it from a module of its own',
+    });
   return sourceNode(writer, fn, source);
 }
 

@@ -5,7 +5,7 @@ import { SERIALIZE } from './contract.ts';
 import type { ByReviver } from './contract.ts';
 import { WELL_KNOWN, builtinReference, importReference, isImportedThere, isUnique, symbolReference } from './references.ts';
 import type { Reference } from './references.ts';
-import { nameOf, nativeRefusal, privateRefusal, refusalOf } from './refuse.ts';
+import { ENVIRONMENT, nameOf, nativeRefusal, privateRefusal, refusalOf } from './refuse.ts';
 import { isNative, parseFunction, sourceOf } from './source.ts';
 import { Integrity, Op, PropertyFlag, Tag } from './wire.ts';
 import type { Value, WireNode } from './wire.ts';
@@ -21,6 +21,7 @@ const LAST_INDEX: ReadonlySet<PropertyKey> = new Set(['lastIndex']);
 /** Node of an object (no Proxy) or symbol. */
 export function objectNode(writer: GraphWriter, value: object | symbol): WireNode {
   if (typeof value === 'symbol') return symbolNode(value);
+  if (value === process.env) writer.refuse(ENVIRONMENT);
   const reference = builtinReference(value);
   if (reference !== undefined) return referenceNode(reference);
   if (typeof (value as Partial<ByReviver>)[SERIALIZE] === 'function') return revivedNode(writer, value as ByReviver);
@@ -116,6 +117,27 @@ function arrayNode(writer: GraphWriter, value: unknown[]): WireNode {
   return [Tag.array, sparse ? [] : values, sparse ? length : null, ...tail(writer, value, Array.prototype, rest)];
 }
 
+function stackOf({ stack }: { stack?: unknown }): string | null {
+  return typeof stack === 'string' ? stack : null;
+}
+
+const privatePrototypes = new WeakMap<object, boolean>();
+
+/** Node puts a prototype of its own between an error with a code and its class; the code is on the error itself. */
+function publicPrototype(error: object): object | null {
+  let at = Object.getPrototypeOf(error) as object | null;
+  for (; at !== null && builtinReference(at) === undefined; at = Object.getPrototypeOf(at) as object | null) {
+    let known = privatePrototypes.get(at);
+    if (known === undefined) {
+      const { get, value } = Object.getOwnPropertyDescriptor(at, 'constructor') ?? {};
+      const maker: unknown = get ?? value;
+      privatePrototypes.set(at, (known = typeof maker === 'function' && sourceOf(maker)?.site.module.url.startsWith('node:') === true));
+    }
+    if (!known) break;
+  }
+  return at;
+}
+
 /** Where Node keeps the state of text coders. */
 const OF_CODERS: ReadonlySet<PropertyKey> = new Set(
   [new TextEncoder(), new TextDecoder(), new TextDecoder('utf-16le'), new TextDecoder('latin1')].flatMap(Reflect.ownKeys),
@@ -123,9 +145,9 @@ const OF_CODERS: ReadonlySet<PropertyKey> = new Set(
 
 /** What has a brand of its own: made by its constructor on the other side, then given its prototype and own properties. */
 function branded(writer: GraphWriter, value: object): WireNode | undefined {
-  const withTail = (base: object | null, node: WireNode, skip = NO_KEYS): WireNode => {
+  const withTail = (base: object | null, node: WireNode, skip = NO_KEYS, prototype?: object | null): WireNode => {
     const keys = Reflect.ownKeys(value);
-    return [...node, ...tail(writer, value, base, keys.length === 0 ? keys : keys.filter((key) => !skip.has(key)))] as unknown as WireNode;
+    return [...node, ...tail(writer, value, base, keys.length === 0 ? keys : keys.filter((key) => !skip.has(key)), prototype)] as unknown as WireNode;
   };
   if (types.isMap(value)) {
     const entries: Value[] = [];
@@ -145,7 +167,8 @@ function branded(writer: GraphWriter, value: object): WireNode | undefined {
   if (types.isDate(value)) return withTail(Date.prototype, [Tag.date, Date.prototype.getTime.call(value)]);
   if (types.isRegExp(value))
     return withTail(RegExp.prototype, [Tag.regexp, value.source, value.flags, writer.encode(value.lastIndex, '.lastIndex')], LAST_INDEX);
-  if (types.isNativeError(value)) return withTail(Error.prototype, [Tag.error, typeof value.stack === 'string' ? value.stack : null], STACK);
+  if (value instanceof DOMException) return withTail(DOMException.prototype, [Tag.domException, stackOf(value), value.message, value.name], STACK);
+  if (types.isNativeError(value)) return withTail(Error.prototype, [Tag.error, stackOf(value)], STACK, publicPrototype(value));
   if (types.isAnyArrayBuffer(value)) {
     refuseDetached(writer, value);
     const { maxByteLength, resizable, byteLength } = value as ArrayBuffer & { maxByteLength: number; resizable: boolean };
@@ -239,7 +262,7 @@ function plainNode(writer: GraphWriter, value: object): WireNode {
 }
 
 /** Classes of Node with #private state that is copied through what they show. */
-const READ_WHOLE = new Set<object>([URL.prototype, URLSearchParams.prototype, TextEncoder.prototype, TextDecoder.prototype]);
+const READ_WHOLE = new Set<object>([DOMException.prototype, URL.prototype, URLSearchParams.prototype, TextEncoder.prototype, TextDecoder.prototype]);
 
 /** Instances whose state cannot be seen: #private members, and classes inside Node. */
 function refuseHiddenState(writer: GraphWriter, value: object): void {
@@ -277,8 +300,13 @@ function hiddenState(cls: AnyFunction): 'private' | 'native' | 'none' {
  * Prototype (when it is not `base`), own properties, and whether the object can be extended:
  * `[prototype, keys, values, extras, integrity]`, shortened from the right where the rest says nothing.
  */
-export function tail(writer: GraphWriter, value: object, base: object | null, keys: readonly PropertyKey[]): unknown[] {
-  const prototype = Object.getPrototypeOf(value) as object | null;
+export function tail(
+  writer: GraphWriter,
+  value: object,
+  base: object | null,
+  keys: readonly PropertyKey[],
+  prototype = Object.getPrototypeOf(value) as object | null,
+): unknown[] {
   const names: string[] = [];
   const values: Value[] = [];
   const extras: unknown[] = [];

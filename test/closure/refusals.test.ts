@@ -1,6 +1,7 @@
 import { createServer, Socket } from 'node:net';
-import { createReadStream } from 'node:fs';
+import { createReadStream, readFile } from 'node:fs';
 import { open } from 'node:fs/promises';
+import { promisify } from 'node:util';
 import { MessageChannel } from 'node:worker_threads';
 import { expect, test } from 'vitest';
 import { SERIALIZE, serializeGraph } from '../../src/closure/index.ts';
@@ -228,6 +229,13 @@ test('what eval names is not seen, and what a class takes from the class around 
 test('native functions that no global names are refused, with a hint', () => {
   const { resolve } = Promise.withResolvers();
   expect(refusal(() => resolve)).toMatch(/native an anonymous function|native function/);
+});
+
+test('what Node keeps for each process is refused with what to do instead', () => {
+  const { env } = process;
+  expect(refusal(() => env)).toMatch(/process\.env\n.*-> env\n.*\{ \.\.\.process\.env \}/);
+  const read = promisify(readFile);
+  expect(refusal(() => read)).toMatch(/function readFile, which Node made.*\n.*-> read\n.*make it inside the function/);
 });
 
 test('an error thrown by an object that refuses to travel is passed on', () => {
