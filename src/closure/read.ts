@@ -27,7 +27,7 @@ const TAILS: Partial<Record<number, [at: number, base: () => object | null]>> = 
   [Tag.searchParams]: [2, () => URLSearchParams.prototype],
   [Tag.textCoder]: [4, () => null],
   [Tag.bound]: [4, () => null],
-  [Tag.function]: [8, () => null],
+  [Tag.function]: [9, () => null],
 };
 
 /**
@@ -192,7 +192,7 @@ export class Reader {
   }
 
   #function(node: WireNode, id: number): unknown {
-    const [, templateAt, values, name, self, args, home, prototype] = node;
+    const [, templateAt, values, name, self, args, home, prototype, length] = node;
     const template = this.#graph.templates[index(templateAt)];
     if (template === undefined) throw malformed('a function');
     const url = this.#graph.modules[template.module] as string;
@@ -214,6 +214,7 @@ export class Reader {
     const fn = template.kind === 1 ? methodOf(made) : made;
     if (typeof fn !== 'function') throw malformed('a function');
     if ((fn as { name: unknown }).name !== label) Object.defineProperty(fn, 'name', { value: label, configurable: true });
+    if (typeof length === 'number' && (fn as { length: unknown }).length !== length) Object.defineProperty(fn, 'length', { value: length, configurable: true });
     // At once: a class that extends it takes it from there.
     if (Array.isArray(prototype) && prototype[0] === REPLACED) (fn as { prototype: unknown }).prototype = this.#value(prototype[1]);
     return fn;
@@ -316,6 +317,7 @@ export class Reader {
     }
     for (const extra of extras === undefined ? [] : list(extras)) this.#extra(made, list(extra));
     if (integrity === Integrity.frozen) Object.freeze(made);
+    else if (integrity === Integrity.sealed) Object.seal(made);
     else if (integrity === Integrity.notExtensible) Object.preventExtensions(made);
   }
 

@@ -45,8 +45,8 @@ export const Tag = {
 /** Bits of a property descriptor that differs from that of an assignment. */
 export const PropertyFlag = { notWritable: 1, notEnumerable: 2, notConfigurable: 4, accessor: 8 } as const;
 
-/** Last element of a tail. Frozen objects keep their properties in the short form. */
-export const Integrity = { extensible: 0, notExtensible: 1, frozen: 2 } as const;
+/** Last element of a tail. Frozen and sealed objects keep their properties in the short form. */
+export const Integrity = { extensible: 0, notExtensible: 1, frozen: 2, sealed: 3 } as const;
 
 /** Instead of the tail of a function's prototype: the object that follows is its prototype. */
 export const REPLACED = -1;

@@ -3,6 +3,7 @@ import { types } from 'node:util';
 import { SERIALIZE } from './contract.ts';
 import type { ByReviver } from './contract.ts';
 import { inspectBound } from './inspect.ts';
+import type { InspectedBound } from './inspect.ts';
 import { builtinReference, importReference, isEntry, isStandardGlobal, pathOf, specifierUrl } from './references.ts';
 import { ATTACH, COMMONJS, runtime } from './runtime.ts';
 import type { CapturedName, Mark, Site } from './runtime.ts';
@@ -70,12 +71,15 @@ function nativeNode(writer: GraphWriter, fn: AnyFunction): WireNode {
     writer.encode(bound.target, ' -> (bound function)'),
     writer.encode(bound.boundThis, ' -> (bound this)'),
     bound.boundArgs.map((value, at) => writer.encode(value, ` -> (bound argument ${at})`)),
-    ...functionTail(
-      writer,
-      fn,
-      Reflect.ownKeys(fn).filter((key) => key !== 'length' && (key !== 'name' || fn.name !== `bound ${(bound.target as AnyFunction).name}`)),
-    ),
+    ...functionTail(writer, fn, ownKeysOfBound(fn, bound)),
   ];
+}
+
+/** `name` and `length` among them where they are not what `bind` makes them. */
+function ownKeysOfBound(fn: AnyFunction, { target, boundArgs }: InspectedBound): PropertyKey[] {
+  const { name, length } = target as AnyFunction;
+  const made = { name: `bound ${name}`, length: Math.max(0, length - boundArgs.length) };
+  return Reflect.ownKeys(fn).filter((key) => !((key === 'name' && fn.name === made.name) || (key === 'length' && fn.length === made.length)));
 }
 
 /** What is woven around a function has it as its prototype; advice stays where it was woven. */
@@ -153,7 +157,18 @@ function sourceNode(writer: GraphWriter, fn: AnyFunction, source: FunctionSource
   const self = site.thisSlot === undefined ? [] : [writer.encode(lexical(writer, source, site.thisSlot, 'this'), ' -> this')];
   const args = site.argumentsSlot === undefined ? [] : [writer.encode(Array.from(source.read(site.argumentsSlot) as ArrayLike<unknown>), ' -> arguments')];
   const prototype = prototypeTail(writer, fn, source);
-  return [Tag.function, template, values, fn.name, self, args, home ?? null, prototype, ...functionTail(writer, fn, ownKeysOf(fn, source), isClass)];
+  return [
+    Tag.function,
+    template,
+    values,
+    fn.name,
+    self,
+    args,
+    home ?? null,
+    prototype,
+    hasOwnLength(fn) ? null : fn.length,
+    ...functionTail(writer, fn, ownKeysOf(fn, source), isClass),
+  ];
 }
 
 /** What a class extends: `null` is told by its prototype only. */
@@ -303,13 +318,19 @@ function homePrototype(writer: GraphWriter): Value {
 
 function ownKeysOf(fn: AnyFunction, source: FunctionSource): PropertyKey[] {
   const own = Reflect.ownKeys(fn);
-  if (own.length === 2 && own[0] === 'length' && own[1] === 'name') return [];
+  if (own.length === 2 && own[0] === 'length' && own[1] === 'name' && !hasOwnLength(fn)) return [];
   const written = source.site.kind === 'class' ? source.site.members?.statics : undefined;
   return own.filter((key) => {
-    if (key === 'length' || key === 'prototype' || key === 'arguments' || key === 'caller') return false;
+    if ((key === 'length' && !hasOwnLength(fn)) || key === 'prototype' || key === 'arguments' || key === 'caller') return false;
     if (key === 'name') return typeof Object.getOwnPropertyDescriptor(fn, 'name')?.value !== 'string' && written?.includes('name') !== true;
     return source.site.kind !== 'class' || !isWritten(fn, fn, key, written);
   });
+}
+
+/** A `length` that is no longer the number of parameters, by its kind: a static member, for instance. */
+function hasOwnLength(fn: AnyFunction): boolean {
+  const { value, writable, enumerable } = Object.getOwnPropertyDescriptor(fn, 'length') ?? {};
+  return typeof value !== 'number' || writable === true || enumerable === true;
 }
 
 /** True when the source of the class itself makes this member, so that it need not travel beside it. */
@@ -344,6 +365,6 @@ function prototypeTail(writer: GraphWriter, fn: AnyFunction, source: FunctionSou
   const keys = Reflect.ownKeys(prototype).filter((key) => key !== 'constructor' && !(isClass && isWritten(fn, prototype, key, source.site.members?.prototype)));
   const base = Object.getPrototypeOf(prototype) as object | null;
   const usual = isClass || base === Object.prototype || (base !== null && !Object.hasOwn(base, 'constructor')) || types.isGeneratorFunction(fn);
-  if (keys.length === 0 && usual) return null;
+  if (keys.length === 0 && usual && Object.isExtensible(prototype)) return null;
   return tail(writer, prototype, usual ? base : null, keys);
 }

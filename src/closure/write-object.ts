@@ -15,7 +15,6 @@ type AnyFunction = (...args: never[]) => unknown;
 
 const HOLE: Value = [Op.hole];
 const NO_KEYS: ReadonlySet<PropertyKey> = new Set();
-const LENGTH: ReadonlySet<PropertyKey> = new Set(['length']);
 const STACK: ReadonlySet<PropertyKey> = new Set(['stack']);
 const LAST_INDEX: ReadonlySet<PropertyKey> = new Set(['lastIndex']);
 /** Node of an object (no Proxy) or symbol. */
@@ -97,24 +96,45 @@ function ownerOfPrototype(value: object): AnyFunction | undefined {
   return typeof constructor === 'function' && constructor.prototype === value ? (constructor as AnyFunction) : undefined;
 }
 
+/** Elements of longer arrays are taken for plain ones, unless the whole array is sealed: a descriptor for each would take longer than all the rest. */
+const MAX_DESCRIBED = 1024;
+
 function arrayNode(writer: GraphWriter, value: unknown[]): WireNode {
   const { length } = value;
   const values: Value[] = [];
-  let seen = 0;
   // A sparse array of a billion holes is written by its entries.
   const sparse = length > 64 && Object.keys(value).length * 4 < length;
-  if (!sparse) {
-    for (let at = 0; at < length; at++) {
-      if (at in value && Object.hasOwn(value, at)) {
-        seen++;
-        values.push(writer.encode(value[at], at));
-      } else values.push(HOLE);
+  const frozen = Object.isFrozen(value);
+  const sealed = Object.isSealed(value);
+  const written = new Set<string>();
+  const described = !frozen && (length <= MAX_DESCRIBED || sealed);
+  let seen = 0;
+  for (let at = 0; !sparse && at < length; at++) {
+    if (!(at in value && Object.hasOwn(value, at))) values.push(HOLE);
+    else if (described && !isPlain(Object.getOwnPropertyDescriptor(value, at) as PropertyDescriptor, sealed)) {
+      values.push(HOLE);
+      written.add(String(at));
+    } else {
+      seen++;
+      values.push(writer.encode(value[at], at));
     }
   }
-  const indices = (key: PropertyKey): boolean => !sparse && typeof key === 'string' && /^\d+$/.test(key);
   const own = Reflect.ownKeys(value);
-  const rest = own.length === seen + 1 && !sparse ? [] : own.filter((key) => key !== 'length' && !indices(key));
+  const fixed = !frozen && Object.getOwnPropertyDescriptor(value, 'length')?.writable === false;
+  const isRest = (key: PropertyKey): boolean => key !== 'length' && (sparse || !isIndex(key, length) || written.has(key as string));
+  const rest = own.length === seen + 1 && !sparse ? [] : own.filter(isRest);
+  if (fixed) rest.push('length');
   return [Tag.array, sparse ? [] : values, sparse ? length : null, ...tail(writer, value, Array.prototype, rest)];
+}
+
+/** A property as an assignment makes it; sealing is said once for all. */
+function isPlain({ writable, enumerable, configurable, get, set }: PropertyDescriptor, sealed: boolean): boolean {
+  return get === undefined && set === undefined && writable === true && enumerable === true && (sealed || configurable === true);
+}
+
+/** A key that is an element of an array or text of this length: '1', not '01'. */
+function isIndex(key: PropertyKey, length: number): boolean {
+  return typeof key === 'string' && Number(key) < length && /^(?:0|[1-9]\d*)$/.test(key);
 }
 
 function stackOf({ stack }: { stack?: unknown }): string | null {
@@ -180,7 +200,7 @@ function branded(writer: GraphWriter, value: object): WireNode | undefined {
     return withTail(
       Object.getPrototypeOf(Object(primitive)) as object,
       [Tag.boxed, writer.encode(primitive, '')],
-      typeof primitive === 'string' ? indexKeys(value) : NO_KEYS,
+      typeof primitive === 'string' ? indexKeys(primitive) : NO_KEYS,
     );
   }
   if (value instanceof URL) return withTail(URL.prototype, [Tag.url, value.href]);
@@ -243,8 +263,8 @@ function tracksLength(view: ArrayBufferView, whole: ArrayBuffer): boolean {
   return tracks;
 }
 
-function indexKeys(value: object): ReadonlySet<PropertyKey> {
-  return new Set([...Object.keys(value).filter((key) => /^\d+$/.test(key)), ...LENGTH]);
+function indexKeys(value: string): ReadonlySet<PropertyKey> {
+  return new Set([...Array.from({ length: value.length }, (_, at) => String(at)), 'length']);
 }
 
 function intlNode(writer: GraphWriter, value: object): WireNode | undefined {
@@ -264,15 +284,21 @@ function plainNode(writer: GraphWriter, value: object): WireNode {
 /** Classes of Node with #private state that is copied through what they show. */
 const READ_WHOLE = new Set<object>([DOMException.prototype, URL.prototype, URLSearchParams.prototype, TextEncoder.prototype, TextDecoder.prototype]);
 
+/** Prototypes whose chain hides nothing. */
+const openPrototypes = new WeakSet<object>();
+
 /** Instances whose state cannot be seen: #private members, and classes inside Node. */
 function refuseHiddenState(writer: GraphWriter, value: object): void {
-  for (let at = Object.getPrototypeOf(value) as object | null; at !== null && at !== Object.prototype; at = Object.getPrototypeOf(at) as object | null) {
+  const prototype = Object.getPrototypeOf(value) as object | null;
+  if (prototype === null || openPrototypes.has(prototype)) return;
+  for (let at: object | null = prototype; at !== null && at !== Object.prototype; at = Object.getPrototypeOf(at) as object | null) {
     if (READ_WHOLE.has(at)) continue;
     const owner = ownerOfPrototype(at);
     const verdict = owner === undefined ? undefined : hiddenState(owner);
     if (verdict === 'private') writer.refuse(privateRefusal(owner?.name ?? nameOf(value)));
     if (verdict === 'native') writer.refuse(nativeRefusal(nameOf(value)));
   }
+  openPrototypes.add(prototype);
 }
 
 /** #private fields as esbuild and tsc write them for older targets, and beside decorators: in a WeakMap. */
@@ -310,13 +336,15 @@ export function tail(
   const names: string[] = [];
   const values: Value[] = [];
   const extras: unknown[] = [];
-  const integrity = Object.isExtensible(value) ? Integrity.extensible : Object.isFrozen(value) ? Integrity.frozen : Integrity.notExtensible;
+  const integrity = integrityOf(value);
   const frozen = integrity === Integrity.frozen;
+  const sealed = integrity === Integrity.sealed;
   for (const key of keys) {
     const descriptor = Reflect.getOwnPropertyDescriptor(value, key);
     if (descriptor === undefined) continue;
     const step = typeof key === 'symbol' ? ` -> [${String(key)}]` : `.${String(key)}`;
-    const plain = 'value' in descriptor && (frozen || (descriptor.writable === true && descriptor.configurable === true)) && descriptor.enumerable === true;
+    const plain =
+      'value' in descriptor && (frozen || (descriptor.writable === true && (sealed || descriptor.configurable === true))) && descriptor.enumerable === true;
     // Once one property needs its descriptor, those after it follow it, so that the order stays.
     if (plain && extras.length === 0 && typeof key === 'string' && key !== '__proto__') {
       names.push(key);
@@ -343,6 +371,11 @@ export function tail(
     }
   }
   return parts;
+}
+
+function integrityOf(value: object): number {
+  if (Object.isExtensible(value)) return Integrity.extensible;
+  return Object.isFrozen(value) ? Integrity.frozen : Object.isSealed(value) ? Integrity.sealed : Integrity.notExtensible;
 }
 
 function preview(key: unknown): string {

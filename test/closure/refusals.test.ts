@@ -176,12 +176,12 @@ test('what throws while it is read is refused, with its path', () => {
   revoke();
   expect(refusal(proxy)).toContain('captured through: a Proxy\n');
   for (const value of [hostile, proxy]) expect(refusal(() => [value])).toMatch(/a Proxy\n.*-> value\n.*capture the object behind it/);
-  const list = Object.defineProperty([1, 2], 1, {
-    get: () => {
-      throw new Error('no second element');
+  const broken = {
+    get [SERIALIZE](): unknown {
+      throw new Error('not now');
     },
-  });
-  expect(refusal(() => list)).toMatch(/cannot be read: no second element\n.*-> list\n.*plain data/);
+  };
+  expect(refusal(() => broken)).toMatch(/cannot be read: not now\n.*-> broken\n.*plain data/);
   const gone = new Uint8Array(8);
   structuredClone(gone, { transfer: [gone.buffer] });
   expect(refusal(() => gone)).toMatch(/an ArrayBuffer that was transferred away\n.*-> gone -> \.buffer\n.*capture a copy/);
