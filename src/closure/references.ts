@@ -30,11 +30,46 @@ export type Reference = GlobalReference | ImportReference;
 const require = createRequire(import.meta.url);
 
 /** Globals of this Node, as they are before the program adds its own. */
-const STANDARD: ReadonlySet<string> = new Set([...Object.getOwnPropertyNames(globalThis).filter((name) => name !== ATTACH), 'undefined', 'arguments']);
+const ORIGINAL = new Map(Object.entries(Object.getOwnPropertyDescriptors(globalThis)).filter(([name]) => name !== ATTACH));
+const STANDARD: ReadonlySet<string> = new Set([...ORIGINAL.keys(), 'undefined', 'arguments']);
 
 /** True for names that every Node process has, so that a function may use them anywhere. */
 export function isStandardGlobal(name: string): boolean {
   return STANDARD.has(name);
+}
+
+/** Nothing may be called eval in strict code; where a console writes is a matter of its process, and test runners replace it. */
+const NEVER_REPLACED = new Set(['eval', 'console']);
+
+/** True where the program put something of its own in the place of a global of Node. */
+export function isReplacedGlobal(name: string): boolean {
+  const now = Object.getOwnPropertyDescriptor(globalThis, name);
+  if (now === undefined || NEVER_REPLACED.has(name)) return false;
+  return 'value' in now ? !isOriginal(name, now.value) : now.get !== ORIGINAL.get(name)?.get;
+}
+
+/** A global of Node, wherever the program put it; none is loaded to find out. */
+function isNodes(name: string, value: unknown): boolean {
+  const original = ORIGINAL.get(name);
+  if (original?.get === undefined) return original?.value === value;
+  return Object.getOwnPropertyDescriptor(globalThis, name)?.value === value && isOriginal(name, value);
+}
+
+function isOriginal(name: string, value: unknown): boolean {
+  const original = ORIGINAL.get(name);
+  return original !== undefined && Object.is(value, original.get === undefined ? original.value : loaded(name, original));
+}
+
+const loadedGlobals = new Map<string, unknown>();
+
+/** What Node gives for a global that it loads when it is first read; reading it so puts it in its place, over what the program put there. */
+function loaded(name: string, { get }: PropertyDescriptor): unknown {
+  if (loadedGlobals.has(name)) return loadedGlobals.get(name);
+  const now = Object.getOwnPropertyDescriptor(globalThis, name);
+  const value: unknown = get?.call(globalThis);
+  if (now !== undefined) Object.defineProperty(globalThis, name, now);
+  loadedGlobals.set(name, value);
+  return value;
 }
 
 function isReferable(value: unknown): value is object {
@@ -81,9 +116,7 @@ function buildGlobals(): Map<object, Reference> {
     return true;
   };
   add(globalThis, []);
-  const roots = EAGER.map((name): [string, unknown] => [name, Object.getOwnPropertyDescriptor(globalThis, name)?.value]).filter(
-    (root): root is [string, object] => isReferable(root[1]),
-  );
+  const roots = EAGER.map((name): [string, unknown] => [name, ORIGINAL.get(name)?.value]).filter((root): root is [string, object] => isReferable(root[1]));
   for (const [name, value] of roots) add(value, [name]);
   for (const [name, value] of roots) {
     for (const [key, inner] of dataProperties(value)) {
@@ -236,12 +269,7 @@ export function builtinReference(value: object): Reference | undefined {
 /** A global function, or the prototype of a global class, found by its name. */
 function globalByName(value: object): Reference | undefined {
   const constructor: unknown = typeof value === 'function' ? value : Object.getOwnPropertyDescriptor(value, 'constructor')?.value;
-  if (
-    typeof constructor !== 'function' ||
-    !STANDARD.has(constructor.name) ||
-    Object.getOwnPropertyDescriptor(globalThis, constructor.name)?.value !== constructor
-  )
-    return undefined;
+  if (typeof constructor !== 'function' || !STANDARD.has(constructor.name) || !isNodes(constructor.name, constructor)) return undefined;
   if (constructor === value) return { path: [constructor.name] };
   return constructor.prototype === value ? { path: [constructor.name, 'prototype'] } : undefined;
 }

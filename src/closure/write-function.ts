@@ -4,7 +4,7 @@ import { SERIALIZE } from './contract.ts';
 import type { ByReviver } from './contract.ts';
 import { inspectBound } from './inspect.ts';
 import type { InspectedBound } from './inspect.ts';
-import { builtinReference, importReference, isEntry, isStandardGlobal, pathOf, specifierUrl } from './references.ts';
+import { builtinReference, importReference, isEntry, isReplacedGlobal, isStandardGlobal, pathOf, specifierUrl } from './references.ts';
 import { ATTACH, COMMONJS, runtime } from './runtime.ts';
 import type { CapturedName, Mark, Site } from './runtime.ts';
 import { HERITAGE, isNative, sourceOf } from './source.ts';
@@ -250,7 +250,7 @@ function capturedValue(writer: GraphWriter, source: FunctionSource, captured: Ca
 /** Names no module binds: those of the language stay as they are; what the program put on globalThis is captured. */
 function globalValue(writer: GraphWriter, site: Site, name: string): unknown {
   // A function that could not be marked may hold marks of others, which mean nothing there.
-  if (isStandardGlobal(name) || name === ATTACH) return undefined;
+  if ((isStandardGlobal(name) && !isReplacedGlobal(name)) || name === ATTACH) return undefined;
   const { format, url } = site.module;
   if (format === 'commonjs' && COMMONJS.includes(name)) {
     const path = pathOf(url);
