@@ -150,6 +150,7 @@ export class Reader {
       case Tag.domException: {
         const made = tag === Tag.error ? new Error() : new DOMException(text(b), text(c));
         if (typeof a === 'string') Object.defineProperty(made, 'stack', { value: a, writable: true, configurable: true });
+        else delete made.stack;
         return made;
       }
       case Tag.arrayBuffer: {
