@@ -7,9 +7,10 @@ import { basename, dirname, join, resolve, sep } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { threadId } from 'node:worker_threads';
 import { loadCount, resolveImports } from '../loader/hook.ts';
-import { fromOwnName, giveResolutions, isOwnModule, recordedResolutions, toOwnName } from '../loader/resolutions.ts';
+import { fromOwnName, giveResolutions, isOwnModule, recordedResolutions, resolutionCount, toOwnName } from '../loader/resolutions.ts';
 import { compilerOptionsFor, type CompilerOptions } from '../loader/tsconfig.ts';
 import { ClosureErrors } from './errors.ts';
+import { isEntry } from './references.ts';
 import type { ImportedModule } from './contract.ts';
 
 // Where functions may travel, what their modules import must be known.
@@ -73,6 +74,35 @@ export function collectModules(imports: readonly ImportedModule[], more: readonl
   return bundle;
 }
 
+function targetOf(specifier: string, parent: string): string | undefined {
+  return specifier.startsWith('file:') ? specifier : recordedResolutions(parent).get(specifier);
+}
+
+/** Modules that lead nowhere near the entry, as of `apartAt`. */
+const apart = new Set<string>();
+let apartAt = -1;
+
+/** The modules from this import to the entry, which would run again wherever they are imported; undefined when they do not lead there. */
+export function chainToEntry(specifier: string, parent: string): string[] | undefined {
+  const start = targetOf(specifier, parent);
+  if (start === undefined) return undefined;
+  if (apartAt !== resolutionCount()) {
+    apart.clear();
+    apartAt = resolutionCount();
+  }
+  const importer = new Map<string, string | undefined>(apart.has(start) ? [] : [[start, undefined]]);
+  for (const url of importer.keys()) {
+    if (isEntry(url)) {
+      const chain: string[] = [];
+      for (let at: string | undefined = url; at !== undefined; at = importer.get(at)) chain.unshift(at);
+      return chain;
+    }
+    for (const target of recordedResolutions(url).values()) if (!apart.has(target) && !importer.has(target)) importer.set(target, url);
+  }
+  for (const url of importer.keys()) apart.add(url);
+  return undefined;
+}
+
 function collect(imports: readonly ImportedModule[], more: readonly string[]): Uint8Array | undefined {
   const found = new Map<string, Uint8Array>();
   const edges: [string, string, string][] = [];
@@ -84,7 +114,7 @@ function collect(imports: readonly ImportedModule[], more: readonly string[]): U
     if (own === undefined) queue.push(target.split(/[?#]/, 1)[0] as string);
   };
   for (const { specifier, parent } of imports) {
-    const target = specifier.startsWith('file:') ? specifier : recordedResolutions(parent).get(specifier);
+    const target = targetOf(specifier, parent);
     if (target !== undefined && !(isOwnModule(target) && parent === '')) follow(parent, specifier, target);
   }
   let size = 0;

@@ -1,8 +1,11 @@
+import { relative } from 'node:path';
 import { types } from 'node:util';
 import { SparkProxyError } from '../core/errors.ts';
 import { createLogger } from '../core/logger.ts';
 import type { ImportedModule, SerializedGraph } from './contract.ts';
 import { ClosureErrors } from './errors.ts';
+import { chainToEntry } from './modules.ts';
+import { pathOf } from './references.ts';
 import { Op, Tag, packGraph } from './wire.ts';
 import type { Template, Value, WireNode } from './wire.ts';
 import { functionNode, placeholderNode } from './write-function.ts';
@@ -80,7 +83,9 @@ class Writer implements GraphWriter {
 
   #drain(): void {
     for (this.#current = this.#nodes.length; this.#current < this.#values.length; this.#current++) {
-      this.#nodes.push(this.#readable(this.#values[this.#current] as object | symbol));
+      const node = this.#readable(this.#values[this.#current] as object | symbol);
+      if (node[0] === Tag.import) this.#checkImport(node[1] as string, node[2] as string);
+      this.#nodes.push(node);
     }
   }
 
@@ -132,6 +137,17 @@ class Writer implements GraphWriter {
       const reason = error instanceof Error ? error.message : `${typeof error} thrown`;
       return this.refuse({ what: `a value that cannot be read: ${reason}`, hint: 'capture the plain data that the function needs' }, '', error);
     }
+  }
+
+  /** A task that imports the program would run it once more. */
+  #checkImport(specifier: string, parent: string): void {
+    const chain = chainToEntry(specifier, parent);
+    if (chain === undefined) return;
+    const names = chain.map((url) => relative(process.cwd(), pathOf(url)));
+    this.refuse({
+      what: `an import of a module that imports the program itself, which would run again in the task: ${names.join(' imports ')}`,
+      hint: `move what ${names.at(-2) ?? 'the function'} needs of ${names.at(-1)} to a module of its own, or import it by \`import type\` where it is a type`,
+    });
   }
 
   #node(subject: object | symbol): WireNode {

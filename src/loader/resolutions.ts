@@ -11,12 +11,14 @@ interface Resolutions {
   /** Module URL -> specifier as written -> URL of the module it names. */
   readonly recorded: Map<string, Map<string, string>>;
   readonly given: Map<string, ReadonlyMap<string, string>>;
+  /** How often `recorded` has changed. */
+  changes: number;
 }
 
 const globals = globalThis as { [key: symbol]: Resolutions | undefined };
 const STATE = Symbol.for('spark-proxy.resolutions');
 /** Shared by copies of this package, as the hook is. */
-const state = (globals[STATE] ??= { recorded: new Map(), given: new Map() });
+const state = (globals[STATE] ??= { recorded: new Map(), given: new Map(), changes: 0 });
 
 /** A bundle that holds this package does not know; none of its modules is one of this package then. */
 const HERE = (import.meta.url as string | undefined) ?? 'bundle:///spark-proxy/loader/resolutions.js';
@@ -32,7 +34,14 @@ export function recordResolution(parent: string | undefined, specifier: string, 
   if (parent === undefined || !parent.startsWith('file:') || isOwnModule(parent)) return;
   let of = state.recorded.get(parent);
   if (of === undefined) state.recorded.set(parent, (of = new Map()));
+  if (of.get(specifier) === url) return;
   of.set(specifier, url);
+  state.changes++;
+}
+
+/** Changes when anything new is recorded. */
+export function resolutionCount(): number {
+  return state.changes;
 }
 
 /** What the imports of a loaded module have led to. */
