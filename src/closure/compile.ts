@@ -2,6 +2,7 @@ import { createRequire } from 'node:module';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import vm from 'node:vm';
+import { SparkProxyError } from '../core/errors.ts';
 import { ClosureErrors } from './errors.ts';
 import { IMPORT_META } from './source.ts';
 import type { Template } from './wire.ts';
@@ -111,6 +112,8 @@ export async function importFrom(parent: string, specifier: string): Promise<Rec
   try {
     return await withoutNotice(() => importer(specifier));
   } catch (error) {
+    // A module that may not be imported here has said why.
+    if (SparkProxyError.is(error)) throw error;
     throw ClosureErrors.IMPORT({ specifier, parent: parent === '' ? 'a shipped function' : parent }, error);
   }
 }

@@ -1,5 +1,6 @@
 import { createRequire } from 'node:module';
 import { types } from 'node:util';
+import { SparkProxyError } from '../core/errors.ts';
 import { SERIALIZE } from './contract.ts';
 import type { ByReviver } from './contract.ts';
 import { inspectBound } from './inspect.ts';
@@ -232,7 +233,7 @@ function environment(writer: GraphWriter, source: FunctionSource): Environment {
 function capturedValue(writer: GraphWriter, source: FunctionSource, captured: CapturedName): unknown {
   const { imported, name } = captured;
   const { url } = source.site.module;
-  if (imported !== undefined && !isEntry(specifierUrl(imported.specifier, url))) {
+  if (imported !== undefined && !isEntry(specifierUrl(imported.specifier, url)) && !isOfThisSide(source, captured)) {
     return [Op.ref, writer.number(importPlaceholder(imported.specifier, url, imported.name), ` -> ${name}`)];
   }
   let value: unknown;
@@ -245,6 +246,19 @@ function capturedValue(writer: GraphWriter, source: FunctionSource, captured: Ca
   if (typeof value === 'function' && name === 'require' && 'cache' in value && 'resolve' in value) return requireValue(writer, url);
   if (captured.binding !== undefined) return [Op.ref, writer.cell(captured.binding, source.read, captured.slot, name)];
   return writer.encode(value, ` -> ${name}`);
+}
+
+/** Revivers that every task thread has; a program cannot register its own there. */
+const ENGINE: ReadonlySet<string> = new Set(['accumulator', 'broadcast']);
+
+/** True for an import that must not be made again by importing its module elsewhere: a context, an RDD, or what a context has made. */
+function isOfThisSide({ read }: FunctionSource, { slot }: CapturedName): boolean {
+  try {
+    const value = read(slot) as Partial<ByReviver> | null;
+    return typeof value === 'object' && typeof value?.[SERIALIZE] === 'function' && ENGINE.has(value[SERIALIZE]().reviver);
+  } catch (error) {
+    return SparkProxyError.is(error);
+  }
 }
 
 /** Names no module binds: those of the language stay as they are; what the program put on globalThis is captured. */

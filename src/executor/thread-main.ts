@@ -6,6 +6,7 @@ import { parentPort, receiveMessageOnPort, threadId, workerData } from 'node:wor
 import { installForExecutor } from '../closure/index.ts';
 import { errorToWire } from '../core/errors.ts';
 import { BlockClient } from '../shuffle/block-client.ts';
+import { markTaskThread } from '../storage/task-context.ts';
 import { ThreadBlocks } from '../storage/thread-blocks.ts';
 import { runTask, StageCache } from './run-task.ts';
 import {
@@ -26,6 +27,7 @@ const options = workerData as ThreadOptions;
 
 for (const name of options.added) delete process.env[name];
 installForExecutor();
+markTaskThread();
 
 const blobs = new Map<string, Uint8Array>();
 const blocks = new ThreadBlocks((id, bytes) => send({ block: { id, bytes } }));

@@ -20,6 +20,7 @@ import { Accumulator, type AccumulatorParam } from '../storage/accumulator.ts';
 import { BlobStore } from '../storage/blob-store.ts';
 import { BlockLocations } from '../storage/block-locations.ts';
 import { Broadcast } from '../storage/broadcast.ts';
+import { isTaskThread } from '../storage/task-context.ts';
 import { DAGScheduler } from './dag-scheduler.ts';
 import { SCHEDULER_ERRORS } from './errors.ts';
 import type { SparkListener, SparkListenerEvents } from './events.ts';
@@ -57,8 +58,9 @@ export class SparkContext implements RddContext {
   /** While a job runs the process must not end, even when all its work is elsewhere. */
   #keepAlive: NodeJS.Timeout | undefined;
 
-  /** @throws SP_CONFIG_BAD_VALUE, SP_CONFIG_UNKNOWN_KEY with where the value came from */
+  /** @throws SP_SCHEDULER_CONTEXT_MADE_IN_TASK; SP_CONFIG_BAD_VALUE, SP_CONFIG_UNKNOWN_KEY with where the value came from */
   constructor(conf: SparkConf | Readonly<Record<string, string | number | boolean>> = new SparkConf()) {
+    if (isTaskThread()) throw SCHEDULER_ERRORS.CONTEXT_MADE_IN_TASK();
     this.#conf = conf instanceof SparkConf ? conf : new SparkConf(conf);
     const sources = { conf: [...this.#conf.getAll()] };
     const configuration = (this.configuration = loadConfiguration(sources));

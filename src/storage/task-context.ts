@@ -27,6 +27,17 @@ export function runningTask(): RunningTask | undefined {
   return globals[CURRENT] as RunningTask | undefined;
 }
 
+const TASK_THREAD = Symbol.for('spark-proxy.task-thread');
+
+/** From now on this thread runs tasks, and nothing of a driver. */
+export function markTaskThread(): void {
+  globals[TASK_THREAD] = true;
+}
+
+export function isTaskThread(): boolean {
+  return globals[TASK_THREAD] === true;
+}
+
 export const TaskContext = {
   /** The running task, or undefined on the driver. */
   get(): TaskContextInfo | undefined {

@@ -3,6 +3,7 @@ import { afterAll, expect, test } from 'vitest';
 import { SparkProxyError } from '../../src/core/errors.ts';
 import type { RDD } from '../../src/rdd/rdd.ts';
 import { SparkContext } from '../../src/scheduler/spark-context.ts';
+import { count, shared, twice, words } from './fixtures/context.ts';
 
 const sc = new SparkContext({ 'spark.master': 'local[1]' });
 afterAll(() => sc.stop());
@@ -77,4 +78,26 @@ test('the cause and the fields of the refusal are kept', async () => {
     path: expect.stringMatching(/^function f of map at not-serializable\.test\.ts:\d+$/),
   });
   expect(error.cause).toBeInstanceOf(ReferenceError);
+});
+
+test('a context that was imported is refused as any other; what it has made travels, and its module is not imported for it', async () => {
+  try {
+    const job = numbers().map(() => shared.defaultParallelism);
+    expect((await refusal(job.collect())).message).toMatch(/a SparkContext cannot be used inside a task\n.*map at .* -> shared\n/);
+    const named = shared.parallelize([0, 1], 1).map((x) => {
+      count.add(1);
+      return words.value[x];
+    });
+    expect(await named.collect()).toEqual(['one', 'two']);
+    expect(count.value).toBe(2);
+    const error: unknown = await numbers()
+      .map((x) => twice(x))
+      .collect()
+      .catch((e: unknown) => e);
+    expect(error).toMatchObject({ code: 'SP_SCHEDULER_JOB_ABORTED', message: expect.stringContaining('imports a module that makes one') });
+    const made = numbers().map(() => new SparkContext().appName);
+    await expect(made.collect()).rejects.toThrow('a task makes a SparkContext');
+  } finally {
+    await shared.stop();
+  }
 });
