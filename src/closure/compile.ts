@@ -94,7 +94,8 @@ function loader(): number {
   return vm.constants.USE_MAIN_CONTEXT_DEFAULT_LOADER;
 }
 
-const importers = new Map<string, (specifier: string) => Promise<Record<string, unknown>>>();
+type Importer = (specifier: string, options?: ImportCallOptions) => Promise<Record<string, unknown>>;
+const importers = new Map<string, Importer>();
 
 /**
  * `import(specifier)` as if written in `parent` (a module URL, or empty).
@@ -104,13 +105,15 @@ export async function importFrom(parent: string, specifier: string): Promise<Rec
   let importer = importers.get(parent);
   if (importer === undefined) {
     const options = parent === '' ? {} : { filename: parent };
-    importer = vm.compileFunction('return import(s)', ['s'], { ...options, importModuleDynamically: loader() }) as (
-      specifier: string,
-    ) => Promise<Record<string, unknown>>;
+    importer = vm.compileFunction('return import(s,o)', ['s', 'o'], { ...options, importModuleDynamically: loader() }) as Importer;
     importers.set(parent, importer);
   }
+  const load = importer;
   try {
-    return await withoutNotice(() => importer(specifier));
+    return await withoutNotice(() => load(specifier)).catch((error: unknown) => {
+      if ((error as { code?: unknown }).code !== 'ERR_IMPORT_ATTRIBUTE_MISSING') throw error;
+      return load(specifier, { with: { type: 'json' } });
+    });
   } catch (error) {
     // A module that may not be imported here has said why.
     if (SparkProxyError.is(error)) throw error;

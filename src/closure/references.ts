@@ -5,6 +5,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { isMainThread } from 'node:worker_threads';
 import { types } from 'node:util';
 import { loadCount } from '../loader/hook.ts';
+import { recordedResolutions } from '../loader/resolutions.ts';
 import { ATTACH, runtime } from './runtime.ts';
 import type { SiteModule } from './runtime.ts';
 
@@ -180,13 +181,13 @@ function buildImported(): void {
   for (const [filename, module] of Object.entries(cache)) {
     if (module === undefined || !module.loaded || !isReferable(module.exports)) continue;
     const url = pathToFileURL(filename).href;
-    if (!isEntry(url)) addExports(module.exports as object, url, url);
+    if (!isJson(url) && !isEntry(url)) addExports(module.exports as object, url, url);
   }
 }
 
 function addImports(module: SiteModule): void {
   module.imports.forEach(({ specifier, name }, slot) => {
-    if (isEntry(specifierUrl(specifier, module.url))) return;
+    if (isEntry(specifierUrl(specifier, module.url)) || (name !== '*' && isJson(recordedResolutions(module.url).get(specifier) ?? specifier))) return;
     let value: unknown;
     try {
       value = module.importThunk?.(slot);
@@ -303,6 +304,11 @@ export function isEntry(url: string): boolean {
     }
   }
   return entry !== '' && url.split(/[?#]/, 1)[0] === entry;
+}
+
+/** JSON is data: the program may have changed it, and it needs no module elsewhere. */
+export function isJson(url: string): boolean {
+  return /\.json(?:[?#]|$)/.test(url);
 }
 
 /** URL of a relative specifier, found as the loader finds it (`./x.js` may be `./x.ts`); others are returned as they are. */

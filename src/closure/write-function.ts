@@ -1,11 +1,12 @@
 import { createRequire } from 'node:module';
 import { types } from 'node:util';
 import { SparkProxyError } from '../core/errors.ts';
+import { recordedResolutions } from '../loader/resolutions.ts';
 import { SERIALIZE } from './contract.ts';
 import type { ByReviver } from './contract.ts';
 import { inspectBound } from './inspect.ts';
 import type { InspectedBound } from './inspect.ts';
-import { builtinReference, importReference, isEntry, isReplacedGlobal, isStandardGlobal, pathOf, specifierUrl } from './references.ts';
+import { builtinReference, importReference, isEntry, isJson, isReplacedGlobal, isStandardGlobal, pathOf, specifierUrl } from './references.ts';
 import { ATTACH, COMMONJS, runtime } from './runtime.ts';
 import type { CapturedName, Mark, Site } from './runtime.ts';
 import { HERITAGE, isNative, sourceOf } from './source.ts';
@@ -251,9 +252,11 @@ function capturedValue(writer: GraphWriter, source: FunctionSource, captured: Ca
 /** Revivers that every task thread has; a program cannot register its own there. */
 const ENGINE: ReadonlySet<string> = new Set(['accumulator', 'broadcast']);
 
-/** True for an import that must not be made again by importing its module elsewhere: a context, an RDD, or what a context has made. */
-function isOfThisSide({ read }: FunctionSource, { slot }: CapturedName): boolean {
+/** True for an import that must not be made again by importing its module elsewhere: JSON, a context, an RDD, or what a context has made. */
+function isOfThisSide({ read, site }: FunctionSource, { slot, imported }: CapturedName): boolean {
   try {
+    if (imported?.name === 'default' && isJson(recordedResolutions(site.module.url).get(imported.specifier) ?? imported.specifier))
+      return read(slot) !== undefined;
     const value = read(slot) as Partial<ByReviver> | null;
     return typeof value === 'object' && typeof value?.[SERIALIZE] === 'function' && ENGINE.has(value[SERIALIZE]().reviver);
   } catch (error) {

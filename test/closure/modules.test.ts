@@ -61,6 +61,15 @@ test('TypeScript is compiled as the tsconfig.json of the program says, whatever 
   expect((await elsewhere(f as () => string[]))()).toEqual(['string run', 'end']);
 });
 
+test('JSON is found where the modules are that import it', async () => {
+  const { f } = await program({
+    'main.ts': `import { a } from './a.ts'; import * as all from './d.json' with { type: 'json' }; export const f = ((k) => () => a() + all.default.k + k)(1);`,
+    'a.ts': `import d from './d.json' with { type: 'json' }; export const a = () => d.k;`,
+    'd.json': '{ "k": 20 }',
+  });
+  expect((await elsewhere(f as () => number))()).toBe(41);
+});
+
 test('files that code names itself travel when application.code says so: import(), import.meta', async () => {
   const { f } = await program({
     'main.ts': `import { readFileSync } from 'node:fs'; import { z } from './zero.ts';

@@ -74,6 +74,7 @@ describe('functions of CommonJS modules', () => {
       expect(await runThere(legacy['times'], [7])).toEqual({ result: 42 });
       expect(await runThere(legacy['here'])).toEqual({ result: 'legacy.cjs' });
       expect(await runThere(legacy['lazy'])).toEqual({ result: 'a/b' });
+      expect(await runThere((legacy['jsonOf'] as (key: string) => unknown)('k'))).toEqual({ result: 40 });
       expect(await runThere((legacy['make'] as (k: number) => unknown)(2), [1])).toEqual({ result: 13 });
       const { sloppy } = legacy;
       expect(await runThere(sloppy)).toEqual({ result: 'object' });
