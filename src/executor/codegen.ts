@@ -3,9 +3,11 @@
  * passes through all operators in one loop without an iterator or a call per operator boundary.
  * Source: whole-stage code generation, T. Neumann, "Efficiently Compiling Efficient Query Plans for Modern Hardware", VLDB 2011.
  *
- * Each pipeline has a sync form and an async form. The sync form is used until a user function returns a promise; then
- * `rt.async(promise)` ends it and the task is run again in the async form, which awaits each call, in order.
+ * Each pipeline has a sync form and an async form, which awaits each call, in order. Where an async function is among its functions it
+ * is run in the async form. Otherwise the sync form is used until a function returns a promise; then `rt.async(promise)` ends it and
+ * the task is run again in the async form.
  */
+import { types } from 'node:util';
 import { emitOperator, givesAtMostOne } from './operators.ts';
 import { emitSource, isCounted } from './sources.ts';
 import { emitSink, type PipelineScope } from './sinks.ts';
@@ -86,10 +88,13 @@ export class Generator implements PipelineScope {
 
 let serial = 0;
 
-/** Compiles one pipeline; `path` lists node indexes from the source up to the last node. */
-export function compilePipeline(plan: StagePlan, path: readonly number[], async: boolean): CompiledPipeline {
+/** Compiles one pipeline; `path` lists node indexes from the source up to the last node. Undefined: it has no sync form. */
+export function compilePipeline(plan: StagePlan, path: readonly number[], async: true): CompiledPipeline;
+export function compilePipeline(plan: StagePlan, path: readonly number[], async: false): CompiledPipeline | undefined;
+export function compilePipeline(plan: StagePlan, path: readonly number[], async: boolean): CompiledPipeline | undefined {
   const generator = new Generator(plan, path, async);
   const code = generator.program();
+  if (!async && generator.functions.some((fn) => types.isAsyncFunction(fn))) return undefined;
   // The source is ours: user functions enter as values, never as text.
   const make = new Function('C', `${code}//# sourceURL=spark-proxy-stage-${++serial}.js`) as (constants: unknown[]) => CompiledPipeline;
   return make(generator.functions);

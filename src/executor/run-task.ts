@@ -49,7 +49,8 @@ interface Stage {
 
 interface Pipeline {
   readonly path: readonly number[];
-  sync: CompiledPipeline | undefined;
+  /** Undefined where one of its functions is an async function. */
+  readonly sync: CompiledPipeline | undefined;
   async: CompiledPipeline | undefined;
   /** Seen to be asynchronous: later tasks begin with the async form. */
   isAsync: boolean;
@@ -187,14 +188,15 @@ class Attempt {
     let isPending = false;
     setRunningTask(this.#context);
     try {
-      if (pipeline.isAsync) {
+      const { sync } = pipeline;
+      if (pipeline.isAsync || sync === undefined) {
         isPending = true;
         return this.#runAsync(undefined, open, fetched);
       }
       const rt = this.#runtime();
       const source = open();
       try {
-        const value = runSync(this.#stage, pipeline, rt, source);
+        const value = runSync(sync, rt, source);
         if (value !== ASYNC) return this.#result(value, rt, source, fetched);
       } finally {
         source.close?.();
@@ -316,10 +318,9 @@ function runCallTask(plan: CallPlan, task: ThreadTask, payload: TaskPayload, env
 
 const ASYNC = Symbol('async');
 
-function runSync(stage: Stage, pipeline: Pipeline, rt: TaskRuntime, source: Source): unknown {
-  pipeline.sync ??= compilePipeline(stage.plan, pipeline.path, false);
+function runSync(pipeline: CompiledPipeline, rt: TaskRuntime, source: Source): unknown {
   try {
-    const value = pipeline.sync(rt, source.value);
+    const value = pipeline(rt, source.value);
     return rt.asyncSeen ? ASYNC : value;
   } catch (error) {
     if (error instanceof AsyncSignal || rt.asyncSeen) return ASYNC;
@@ -350,7 +351,7 @@ function pipelineFor(stage: Stage, payload: TaskPayload): { pipeline: Pipeline; 
   const path = down.reverse();
   const key = path.join();
   let pipeline = stage.pipelines.get(key);
-  if (pipeline === undefined) stage.pipelines.set(key, (pipeline = { path, sync: undefined, async: undefined, isAsync: false }));
+  if (pipeline === undefined) stage.pipelines.set(key, (pipeline = { path, sync: compilePipeline(stage.plan, path, false), async: undefined, isAsync: false }));
   if (turn === 0) stage.only = pipeline;
   return { pipeline, partitions: partitionsDown.reverse() };
 }
