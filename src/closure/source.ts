@@ -57,7 +57,7 @@ export function isNative(code: string): boolean {
 
 const texts = new WeakMap<Site, SourceText>();
 
-function siteText(site: Site): SourceText {
+export function siteText(site: Site): SourceText {
   const known = texts.get(site);
   if (known !== undefined) return known;
   const { source } = site.module;
@@ -143,7 +143,7 @@ export function parseFunction(code: string): Parsed | undefined {
   return parsed;
 }
 
-function parseProgram(code: string): Node | undefined {
+export function parseProgram(code: string): Node | undefined {
   const { parseSync } = require('oxc-parser') as typeof import('oxc-parser');
   for (const sourceType of ['module', 'script'] as const) {
     const result = parseSync('function.js', code, { sourceType, lang: 'js', preserveParens: false });

@@ -8,6 +8,7 @@ import { inspectBound } from './inspect.ts';
 import type { InspectedBound } from './inspect.ts';
 import { builtinReference, importReference, isEntry, isJson, isReplacedGlobal, isStandardGlobal, pathOf, specifierUrl } from './references.ts';
 import { ATTACH, COMMONJS, runtime } from './runtime.ts';
+import { methodSource } from './methods.ts';
 import type { CapturedName, Mark, Site } from './runtime.ts';
 import { HERITAGE, isNative, sourceOf } from './source.ts';
 import type { FunctionSource } from './source.ts';
@@ -33,7 +34,7 @@ export function functionNode(writer: GraphWriter, fn: AnyFunction): WireNode {
   const exported = exportedReference(fn);
   if (exported !== undefined) return exported;
   const mark = runtime.markOf(fn);
-  if (mark?.owner !== undefined) return methodNode(writer, fn, mark.owner as AnyFunction);
+  if (mark?.owner !== undefined) return methodNode(writer, fn, mark);
   // Functions that a module of the program made travel by value, with what they were made with; of a class there must be one.
   if (mark === undefined || mark.site.module.format === 'commonjs' || (mark.site.kind === 'class' && !isEntry(mark.site.module.url))) {
     const module = importReference(fn);
@@ -90,17 +91,9 @@ function isOrWraps(value: unknown, fn: AnyFunction): boolean {
   return false;
 }
 
-/** The mark of a method, through what is woven around it. */
-function methodMark(value: object): Mark | undefined {
-  for (let at: unknown = value; typeof at === 'function'; at = Object.getPrototypeOf(at)) {
-    const mark = runtime.markOf(at);
-    if (mark !== undefined) return mark;
-  }
-  return undefined;
-}
-
-/** A method of a class travels with its class, so that `super` and #private names hold. */
-function methodNode(writer: GraphWriter, fn: AnyFunction, owner: AnyFunction): WireNode {
+/** A method of a class travels with its class, so that `super` and #private names hold; by itself where another stands in its place. */
+function methodNode(writer: GraphWriter, fn: AnyFunction, mark: Mark): WireNode {
+  const owner = mark.owner as AnyFunction;
   for (const [isStatic, holder] of [
     [0, owner.prototype as object],
     [1, owner],
@@ -108,12 +101,14 @@ function methodNode(writer: GraphWriter, fn: AnyFunction, owner: AnyFunction): W
     for (const key of Reflect.ownKeys(holder)) {
       const descriptor = Reflect.getOwnPropertyDescriptor(holder, key) as PropertyDescriptor;
       const kind = isOrWraps(descriptor.value, fn) ? 0 : isOrWraps(descriptor.get, fn) ? 1 : isOrWraps(descriptor.set, fn) ? 2 : -1;
-      if (kind < 0) continue;
+      if (kind < 0 || !isNamed(fn, key)) continue;
       return [Tag.method, writer.number(owner, ` -> class ${owner.name}`), isStatic, typeof key === 'symbol' ? writer.encode(key, '') : key, kind];
     }
   }
+  const source = methodSource(fn, mark);
+  if (source !== undefined) return sourceNode(writer, fn, source);
   return writer.refuse({
-    what: `method ${fn.name} of class ${owner.name}, which is no longer on the class`,
+    what: `method ${fn.name} of class ${owner.name}, which is no longer on the class and cannot be taken out of it`,
     hint: 'capture the object and call the method on it',
   });
 }
@@ -340,7 +335,7 @@ function ownKeysOf(fn: AnyFunction, source: FunctionSource): PropertyKey[] {
   return own.filter((key) => {
     if ((key === 'length' && !hasOwnLength(fn)) || key === 'prototype' || key === 'arguments' || key === 'caller') return false;
     if (key === 'name') return typeof Object.getOwnPropertyDescriptor(fn, 'name')?.value !== 'string' && written?.includes('name') !== true;
-    return source.site.kind !== 'class' || !isWritten(fn, fn, key, written);
+    return source.site.kind !== 'class' || !isWritten(fn, fn, key);
   });
 }
 
@@ -351,15 +346,25 @@ function hasOwnLength(fn: AnyFunction): boolean {
 }
 
 /** True when the source of the class itself makes this member, so that it need not travel beside it. */
-function isWritten(cls: AnyFunction, holder: object, key: PropertyKey, written: readonly string[] | undefined): boolean {
-  const { value, get, set } = Reflect.getOwnPropertyDescriptor(holder, key) as PropertyDescriptor;
-  const member: unknown = typeof value === 'function' ? value : (get ?? set);
-  if (typeof member !== 'function') return false;
-  const marked = methodMark(member);
-  if (runtime.markOf(cls) !== undefined) return marked?.owner === cls;
-  return (
-    (typeof key === 'string' && written?.includes(key) === true) || Function.prototype.toString.call(cls).includes(Function.prototype.toString.call(member))
-  );
+function isWritten(cls: AnyFunction, holder: object, key: PropertyKey): boolean {
+  const { value, get, set, enumerable } = Reflect.getOwnPropertyDescriptor(holder, key) as PropertyDescriptor;
+  const members = [value, get, set].filter((member) => typeof member === 'function');
+  return enumerable !== true && members.length > 0 && members.every((member) => isMember(cls, member, key));
+}
+
+/** Seen through what is woven around the method. */
+function isMember(cls: AnyFunction, member: unknown, key: PropertyKey): boolean {
+  const text = runtime.markOf(cls) === undefined ? Function.prototype.toString.call(cls) : undefined;
+  for (let at = member; typeof at === 'function'; at = Object.getPrototypeOf(at)) {
+    const isOfClass = text === undefined ? runtime.markOf(at)?.owner === cls : text.includes(Function.prototype.toString.call(at));
+    if (isOfClass && isNamed(at, key)) return true;
+  }
+  return false;
+}
+
+/** A method has the name of the key that it was written under. */
+function isNamed({ name }: { readonly name: string }, key: PropertyKey): boolean {
+  return name.replace(/^[gs]et /, '') === (typeof key === 'symbol' ? (key.description === undefined ? '' : `[${key.description}]`) : key);
 }
 
 /** Own properties of the function, `name` and `length` excepted; its prototype when it is none of the four usual ones. */
@@ -379,7 +384,7 @@ function prototypeTail(writer: GraphWriter, fn: AnyFunction, source: FunctionSou
   const born = isClass || types.isGeneratorFunction(fn) || isOrWraps(Object.getOwnPropertyDescriptor(Object(prototype), 'constructor')?.value, fn);
   if (!born) return [REPLACED, writer.encode(prototype, '.prototype')];
   if (typeof prototype !== 'object' || prototype === null) return null;
-  const keys = Reflect.ownKeys(prototype).filter((key) => key !== 'constructor' && !(isClass && isWritten(fn, prototype, key, source.site.members?.prototype)));
+  const keys = Reflect.ownKeys(prototype).filter((key) => key !== 'constructor' && !(isClass && isWritten(fn, prototype, key)));
   const base = Object.getPrototypeOf(prototype) as object | null;
   const usual = isClass || base === Object.prototype || (base !== null && !Object.hasOwn(base, 'constructor')) || types.isGeneratorFunction(fn);
   if (keys.length === 0 && usual && Object.isExtensible(prototype)) return null;

@@ -246,3 +246,19 @@ test('an error thrown by an object that refuses to travel is passed on', () => {
   };
   expect(() => serializeGraph(() => context)).toThrow('SparkContext cannot be used inside tasks');
 });
+
+test('a method that another has replaced is refused when it needs the class around it', () => {
+  class Base {
+    who(): string {
+      return 'base';
+    }
+  }
+  class Derived extends Base {
+    override who(): string {
+      return super.who();
+    }
+  }
+  const { who } = Derived.prototype;
+  Derived.prototype.who = () => 'other';
+  expect(refusal(() => who)).toMatch(/method who of class Derived, which is no longer on the class and cannot be taken out of it\n.*-> who\n/);
+});
