@@ -95,6 +95,8 @@ export interface Mark {
   readonly thunk: Thunk | undefined;
   /** The class whose source holds this method. */
   readonly owner: object | undefined;
+  /** The object literal that a method with `super` was written in: it looks in its prototype wherever it is. */
+  readonly home?: object | undefined;
 }
 
 interface Runtime {
@@ -178,7 +180,12 @@ function createRuntime(): Runtime {
       for (const key of keys.split('\n')) {
         const descriptor = Reflect.getOwnPropertyDescriptor(object as object, key.slice(1));
         const kind = key[0];
-        stamp(kind === 'g' ? descriptor?.get : kind === 's' ? descriptor?.set : descriptor?.value, site++, thunk, undefined);
+        stamp(
+          kind === 'g' ? descriptor?.get : kind === 's' ? descriptor?.set : descriptor?.value,
+          site,
+          thunk,
+          sites[site++]?.usesSuper === true ? (object as object) : undefined,
+        );
       }
       return object;
     },
@@ -189,7 +196,9 @@ function createRuntime(): Runtime {
     markOf(fn) {
       const read = Stamp.read(fn);
       const site = read === undefined ? undefined : sites[read.site];
-      return site === undefined ? undefined : { site, thunk: read?.thunk, owner: read?.owner };
+      if (site === undefined) return undefined;
+      const { thunk, owner } = read as NonNullable<typeof read>;
+      return typeof owner === 'object' ? { site, thunk, owner: undefined, home: owner } : { site, thunk, owner };
     },
   };
 }

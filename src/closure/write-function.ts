@@ -136,7 +136,7 @@ function sourceNode(writer: GraphWriter, fn: AnyFunction, source: FunctionSource
     names.unshift(HERITAGE);
     values.unshift(writer.encode(heritageOf(fn), ' -> (extends)'));
   }
-  const home = site.usesSuper && !isClass ? homePrototype(writer) : undefined;
+  const home = site.usesSuper && !isClass ? homePrototype(writer, fn) : undefined;
   const template = writer.template(site, `${uninitialised.join()} ${names.length}`, (): Template => ({
     module: writer.module(site.module.url),
     line: source.text.line,
@@ -320,9 +320,9 @@ function lexical(writer: GraphWriter, source: FunctionSource, slot: number, name
   }
 }
 
-/** `super` of a method of an object literal: the prototype of the object it was found on. */
-function homePrototype(writer: GraphWriter): Value {
-  const holder = writer.holder();
+/** `super` of a method of an object literal: the prototype of the literal; where the hook was not on, of the object it was found on. */
+function homePrototype(writer: GraphWriter, fn: AnyFunction): Value {
+  const holder = runtime.markOf(fn)?.home ?? writer.holder();
   if (holder === undefined || typeof holder === 'function')
     writer.refuse({ what: 'a method that uses super, away from its object', hint: 'capture the object and call the method on it' });
   return writer.encode(Object.getPrototypeOf(holder), ' -> (prototype)');
