@@ -1,4 +1,4 @@
-import { createRequire } from 'node:module';
+import { createRequire, registerHooks } from 'node:module';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import vm from 'node:vm';
@@ -74,7 +74,7 @@ function compile(template: Template, url: string, name: string): Factory {
 
 /** True when the function may import modules as it runs. */
 export function importsLater({ code }: Template): boolean {
-  return /\bimport\s*\(/.test(code);
+  return /\bimport(?:\s|\/\*[^]*?\*\/|\/\/.*)*\(/.test(code);
 }
 
 /**
@@ -140,11 +140,31 @@ const metas = new Map<string, object>();
 export function importMeta(url: string): object {
   let meta = metas.get(url);
   if (meta === undefined) {
-    const resolve = (specifier: string): string => (/^(?:\.{1,2}\/|\/|file:)/.test(specifier) ? new URL(specifier, url).href : specifier);
+    const known = new Map<string, string>();
+    const resolve = (specifier: string): string => {
+      let found = known.get(specifier);
+      if (found === undefined) known.set(specifier, (found = resolveFrom(url, specifier)));
+      return found;
+    };
     meta = url.startsWith('file:') ? { url, filename: fileURLToPath(url), dirname: dirname(fileURLToPath(url)), main: false, resolve } : { url, resolve };
     metas.set(url, meta);
   }
   return meta;
+}
+
+let resolutions = 0;
+
+/** What `import.meta.resolve` gives in the module `parent`: asked of Node in its name, under a specifier that was not asked for before. */
+function resolveFrom(parent: string, specifier: string): string {
+  const asked = `spark-proxy-resolve:${++resolutions}`;
+  const hook = registerHooks({
+    resolve: (wanted, context, next) => (wanted === asked ? next(specifier, { ...context, parentURL: parent }) : next(wanted, context)),
+  });
+  try {
+    return import.meta.resolve(asked);
+  } finally {
+    hook.deregister();
+  }
 }
 
 /** `require` of a CommonJS module. */

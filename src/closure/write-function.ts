@@ -1,4 +1,6 @@
 import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { types } from 'node:util';
 import { SparkProxyError } from '../core/errors.ts';
 import { recordedResolutions } from '../loader/resolutions.ts';
@@ -31,6 +33,7 @@ export function functionNode(writer: GraphWriter, fn: AnyFunction): WireNode {
   const builtin = builtinReference(fn);
   if (builtin !== undefined) return referenceNode(builtin);
   if (Object.hasOwn(fn, SERIALIZE) || typeof (fn as Partial<ByReviver>)[SERIALIZE] === 'function') return revivedNode(writer, fn as unknown as ByReviver);
+  if (isRequire(fn)) return [Tag.require, requireBase(fn)];
   const exported = exportedReference(fn);
   if (exported !== undefined) return exported;
   const mark = runtime.markOf(fn);
@@ -239,8 +242,8 @@ function capturedValue(writer: GraphWriter, source: FunctionSource, captured: Ca
     if (error instanceof ReferenceError) return undefined;
     throw error;
   }
-  if (typeof value === 'function' && name === 'require' && 'cache' in value && 'resolve' in value) return requireValue(writer, url);
   if (captured.binding !== undefined) return [Op.ref, writer.cell(captured.binding, source.read, captured.slot, name)];
+  if (isRequire(value)) return requireValue(writer, requireBase(value, url));
   return writer.encode(value, ` -> ${name}`);
 }
 
@@ -298,6 +301,17 @@ function importPlaceholder(specifier: string, parent: string, name: string): Imp
   let known = placeholders.get(key);
   if (known === undefined) placeholders.set(key, (known = new ImportPlaceholder([Tag.import, specifier, parent, name === '*' ? [] : [name]])));
   return known;
+}
+
+/** True for what Node gives CommonJS modules as `require`, and for what `createRequire` returns. */
+function isRequire(value: unknown): value is NodeJS.Require {
+  return typeof value === 'function' && 'cache' in value && value.cache === require.cache && 'resolve' in value;
+}
+
+/** Where a `require` looks from: the module `near` when it is of its folder, as its imports may be known by its name elsewhere. */
+function requireBase({ resolve }: NodeJS.Require, near = ''): string {
+  const [folder] = resolve.paths('./file') as [string];
+  return dirname(pathOf(near)) === folder ? near : pathToFileURL(join(folder, '/')).href;
 }
 
 function requireValue(writer: GraphWriter, url: string): Value {
