@@ -203,11 +203,13 @@ export function shapeOf(unit: Unit, source: string): Omit<Site, 'module' | 'capt
     ...(member?.computed === true && key !== undefined
       ? { computedKey: [source.lastIndexOf('[', key.start - 1), source.indexOf(']', key.end) + 1] as const }
       : {}),
-    ...(isClass ? classShape(node) : {}),
+    ...(isClass ? classShape(unit, source) : {}),
   };
 }
 
-function classShape(node: Node): Pick<Site, 'statics' | 'members' | 'privateStatics' | 'privateMembers' | 'heritage'> {
+function classShape(unit: Unit, source: string): Pick<Site, 'statics' | 'members' | 'privateStatics' | 'privateMembers' | 'heritage' | 'unsteadyKey'> {
+  const { node } = unit;
+  let unsteady: Node | undefined;
   const statics: [number, number][] = [];
   const members = { prototype: [] as string[], statics: [] as string[] };
   let privateStatics = false;
@@ -220,13 +222,62 @@ function classShape(node: Node): Pick<Site, 'statics' | 'members' | 'privateStat
     }
     if (member.type === 'StaticBlock' || (field && member.static)) {
       statics.push([member.start, member.end]);
+    } else if (member.computed && !isSteady(member.key as Node, unit)) {
+      unsteady ??= member.key as Node;
     } else if (!field && !member.computed && member.key.type !== 'PrivateIdentifier') {
       (member.static ? members.statics : members.prototype).push(keyName(member.key as Node));
     }
   }
   const { superClass } = node as { superClass?: Node | null };
   const heritage = superClass && !(superClass.type === 'Literal' && superClass.value === null) ? { heritage: [superClass.start, superClass.end] as const } : {};
-  return { statics, members, privateStatics, privateMembers, ...heritage };
+  const unsteadyKey = unsteady === undefined ? {} : { unsteadyKey: source.slice(unsteady.start, unsteady.end) };
+  return { statics, members, privateStatics, privateMembers, ...heritage, ...unsteadyKey };
+}
+
+/** Whether the expression of a computed key gives the same when the class is made again: no binding it reads is assigned, nothing is called. */
+function isSteady(node: Node, unit: Unit): boolean {
+  const all = (nodes: unknown): boolean => (nodes as readonly Node[]).every((one) => isSteady(one, unit));
+  switch (node.type) {
+    case 'Literal':
+      return true;
+    case 'Identifier':
+      return unit.captured.get(node.name as string)?.mutated !== true;
+    case 'MemberExpression':
+      return all(node.computed ? [node.object, node.property] : [node.object]);
+    case 'TemplateLiteral':
+      return all(node.expressions);
+    case 'BinaryExpression':
+    case 'LogicalExpression':
+      return all([node.left, node.right]);
+    case 'UnaryExpression':
+      return all([node.argument]);
+    case 'ConditionalExpression':
+      return all([node.test, node.consequent, node.alternate]);
+    case 'CallExpression':
+      return isSymbolFor(node.callee as Node) && all(node.arguments);
+    case 'SequenceExpression':
+      return isSteadyLast(node.expressions as Node[], unit);
+    case 'AssignmentExpression':
+      return isTemporary(node) && isSteady(node.right as Node, unit);
+    default:
+      return false;
+  }
+}
+
+/** `_a = key, _dec = [log], _a`, as compilers write for decorated members. */
+function isSteadyLast(parts: readonly Node[], unit: Unit): boolean {
+  const last = parts.at(-1) as Node;
+  const made = parts.find((one) => isTemporary(one) && last.type === 'Identifier' && (one.left as Node).name === last.name);
+  return parts.slice(0, -1).every((one) => isTemporary(one)) && isSteady((made?.right ?? last) as Node, unit);
+}
+
+function isSymbolFor({ type, object, property }: Node): boolean {
+  return type === 'MemberExpression' && (object as Node).name === 'Symbol' && (property as Node).name === 'for';
+}
+
+/** A compiler's own variable: `_a = key`. */
+function isTemporary({ type, left }: Node): boolean {
+  return type === 'AssignmentExpression' && String((left as Node).name).startsWith('_');
 }
 
 function isMethod(unit: Unit): boolean {

@@ -4,7 +4,6 @@ import type { CapturedName, Mark, Site } from './runtime.ts';
 import { parseProgram, siteText } from './source.ts';
 import type { FunctionSource } from './source.ts';
 import { analyze } from './scope.ts';
-import { keyName } from './unit.ts';
 import type { Unit } from './unit.ts';
 
 /** Stands for the slot of the class itself, which its thunk does not read. */
@@ -30,7 +29,7 @@ function parse(site: Site): readonly Site[] {
   const units = program === undefined ? [] : analyze(program).units;
   const cls = units.at(-1);
   const methods = units
-    .filter(({ parent, member }) => parent === cls && member?.type === 'MethodDefinition' && member.kind !== 'constructor' && member.computed !== true)
+    .filter(({ parent, member }) => parent === cls && member?.type === 'MethodDefinition' && member.kind !== 'constructor')
     .map((unit) => methodSite(site, unit, wrapped));
   methodsOf.set(site, methods);
   return methods;
@@ -51,11 +50,11 @@ function methodSite(site: Site, unit: Unit, wrapped: string): Site {
     module: { ...site.module, strict: true },
     start,
     end,
+    ...(shape.computedKey === undefined ? {} : { computedKey: [shift + shape.computedKey[0], shift + shape.computedKey[1]] as const }),
     captured,
     globals: site.globals.filter((name) => unit.globals.has(name)),
     metas: site.metas.filter(([at]) => at >= start && at < end),
     uses: (site.uses ?? []).filter((use) => use.start >= start && use.end <= end),
-    usesPrivate: shape.usesPrivate || keyName(unit.member?.key).startsWith('#'),
   };
 }
 

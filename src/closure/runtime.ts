@@ -83,6 +83,8 @@ export interface Site {
   readonly heritage?: readonly [start: number, end: number];
   /** Where a class writes its own members: own keys of the prototype and of the class that its source makes. */
   readonly members?: { readonly prototype: readonly string[]; readonly statics: readonly string[] };
+  /** A computed key that may give another name when the class is made again. */
+  readonly unsteadyKey?: string;
   /** A static `#private` member: its state cannot be read. */
   readonly privateStatics?: boolean;
   /** `#private` members of instances: an instance cannot be copied from outside. */

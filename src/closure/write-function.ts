@@ -134,6 +134,8 @@ function sourceNode(writer: GraphWriter, fn: AnyFunction, source: FunctionSource
     });
   if ((source.unreadable?.length ?? 0) > 0)
     writer.refuse({ what: `class ${fn.name}, whose computed member names cannot be read`, hint: 'load the program with --import spark-proxy/register' });
+  if (site.unsteadyKey !== undefined)
+    writer.refuse({ what: `class ${fn.name}, whose member [${site.unsteadyKey}] may get another name there`, hint: 'make the name a const before the class' });
   const { names, early, values, uninitialised } = environment(writer, source);
   if (site.heritage !== undefined) {
     names.unshift(HERITAGE);

@@ -262,3 +262,30 @@ test('a method that another has replaced is refused when it needs the class arou
   Derived.prototype.who = () => 'other';
   expect(refusal(() => who)).toMatch(/method who of class Derived, which is no longer on the class and cannot be taken out of it\n.*-> who\n/);
 });
+
+test('a class whose computed keys may give other names is refused; those of constants travel', () => {
+  let p = 'a';
+  let n = 0;
+  const key = 'k';
+  const names = { of: 'n' };
+  class Assigned {
+    [p + 'x'](): void {}
+  }
+  p = 'b';
+  class Counted {
+    ['m' + n++](): void {}
+  }
+  class Called {
+    [key.toUpperCase()](): void {}
+  }
+  class Steady {
+    [`${key}1`](): void {}
+    [names.of](): void {}
+    [Symbol.iterator](): void {}
+    [Symbol.for('x')](): void {}
+  }
+  expect(refusal(() => [Assigned, p])).toMatch(/class Assigned, whose member \[p \+ 'x'\] may get another name there\n.*-> Assigned\n/);
+  expect(refusal(() => Counted)).toContain("class Counted, whose member ['m' + n++] may");
+  expect(refusal(() => Called)).toContain('class Called, whose member [key.toUpperCase()] may');
+  expect(serializeGraph(() => Steady).bytes.length).toBeGreaterThan(0);
+});
