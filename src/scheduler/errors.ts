@@ -4,8 +4,8 @@ export const SCHEDULER_ERRORS = defineErrors('SCHEDULER', {
   CONTEXT_STOPPED: ['this SparkContext was stopped', 'create a new SparkContext, and stop it after the last action'],
   CONTEXT_IN_TASK: ['a SparkContext cannot be used inside a task', 'transformations and actions run on the driver; broadcast or join what the task needs'],
   CONTEXT_MADE_IN_TASK: [
-    'a task makes a SparkContext, or imports a module that makes one',
-    'make it in the main module, and keep what tasks import in modules that make none',
+    'a task uses a SparkContext that was made in it, or in a module that it imports',
+    'use it in the main module only, and keep what tasks import in modules that use none',
   ],
   JOB_ABORTED: ['Job aborted due to stage failure: {reason}', 'the cause is the error of the last attempt'],
   JOB_CANCELLED: ['job {jobId} was cancelled: {reason}', 'nothing to do: somebody cancelled it or stopped the context'],

@@ -33,34 +33,35 @@ const logger = createLogger('spark-context');
 
 /** The entry point of a program: makes RDDs and runs their jobs; Spark's SparkContext, embedded. */
 export class SparkContext implements RddContext {
+  // Where it says `!`: not assigned in a task, which gets contextOfTask().
   readonly applicationId = newId('app');
-  readonly appName: string;
-  readonly master: string;
+  readonly appName!: string;
+  readonly master!: string;
   readonly startTime = systemClock.wallTime();
-  readonly configuration: Configuration;
+  readonly configuration!: Configuration;
   /** What jobs, stages, tasks and executors do, under the names of Spark's listener. */
   readonly events = new EventBus<SparkListenerEvents>(logger);
   /** Where tasks leave the scheduler. */
-  readonly backend: LocalSchedulerBackend;
-  readonly #conf: SparkConf;
-  readonly #dag: DAGScheduler;
+  readonly backend!: LocalSchedulerBackend;
+  readonly #conf!: SparkConf;
+  readonly #dag!: DAGScheduler;
   readonly #blobs = new BlobStore();
   readonly #blocks = new BlockLocations();
   readonly #accumulators = new Map<number, Accumulator<never, unknown>>();
   readonly #properties = new AsyncLocalStorage<Readonly<Record<string, string>>>();
-  readonly #localDir: string;
+  readonly #localDir!: string;
   #rdds = 0;
   #shuffles = 0;
   #ids = 0;
   #stopped: Promise<void> | undefined;
-  readonly #watch: ConfigurationWatch;
+  readonly #watch!: ConfigurationWatch;
   #blockServer: BlockServer | undefined;
   /** While a job runs the process must not end, even when all its work is elsewhere. */
   #keepAlive: NodeJS.Timeout | undefined;
 
-  /** @throws SP_SCHEDULER_CONTEXT_MADE_IN_TASK; SP_CONFIG_BAD_VALUE, SP_CONFIG_UNKNOWN_KEY with where the value came from */
+  /** @throws SP_CONFIG_BAD_VALUE, SP_CONFIG_UNKNOWN_KEY with where the value came from */
   constructor(conf: SparkConf | Readonly<Record<string, string | number | boolean>> = new SparkConf()) {
-    if (isTaskThread()) throw SCHEDULER_ERRORS.CONTEXT_MADE_IN_TASK();
+    if (isTaskThread()) return contextOfTask(SparkContext.prototype);
     this.#conf = conf instanceof SparkConf ? conf : new SparkConf(conf);
     const sources = { conf: [...this.#conf.getAll()] };
     const configuration = (this.configuration = loadConfiguration(sources));
@@ -277,6 +278,17 @@ export class SparkContext implements RddContext {
   [SERIALIZE](): never {
     throw SCHEDULER_ERRORS.CONTEXT_IN_TASK();
   }
+}
+
+/** What a task gets that imports a module which makes a context: nothing runs there, and whoever uses it is told. */
+function contextOfTask(prototype: SparkContext): SparkContext {
+  return new Proxy(Object.create(prototype) as SparkContext, {
+    get(_, key) {
+      // Asked of any object that is awaited or shown.
+      if (key === 'then' || (typeof key === 'symbol' && key !== Symbol.asyncDispose)) return undefined;
+      throw SCHEDULER_ERRORS.CONTEXT_MADE_IN_TASK();
+    },
+  });
 }
 
 function parseMaster(master: string): { threads: number; maxFailures: number | undefined } {
