@@ -65,8 +65,10 @@ function compile(template: Template, url: string, name: string): Factory {
   const prefix = `${template.strict ? "'use strict';" : ''}${declare}${first.join('')}return${args ? '(function(){return' : ''}[${open}`;
   const body = `${prefix}${code}${close},__sp_v=>{${bind.join('')}}]${args ? '}).apply(this,__sp_g.args)' : ''}${dead}`;
   const options = { filename: url === '' ? NO_FILE : url, lineOffset: template.line, columnOffset: template.column - prefix.length };
+  const later = importsLater(template);
+  if (later) takeNotice();
   try {
-    return vm.compileFunction(body, ['__sp_g', IMPORT_META], importsLater(template) ? { ...options, importModuleDynamically: loader() } : options) as Factory;
+    return vm.compileFunction(body, ['__sp_g', IMPORT_META], later ? { ...options, importModuleDynamically: loader() } : options) as Factory;
   } catch (error) {
     throw ClosureErrors.COMPILE({ url: options.filename, reason: (error as Error).message }, error);
   }
@@ -119,6 +121,15 @@ export async function importFrom(parent: string, specifier: string): Promise<Rec
     if (SparkProxyError.is(error)) throw error;
     throw ClosureErrors.IMPORT({ specifier, parent: parent === '' ? 'a shipped function' : parent }, error);
   }
+}
+
+let noticed = false;
+
+/** The first import would be one of the user's function, with the notice: one of ours comes before it. */
+function takeNotice(): void {
+  if (noticed) return;
+  noticed = true;
+  void importFrom('', 'node:process');
 }
 
 /** Node prints once that the default loader for vm code is experimental; the import starts within the call. */

@@ -6,7 +6,7 @@ import { ClosureErrors } from './errors.ts';
  * `[modules, templates, nodes, root]`. Nodes are flat and refer to each other by number, so cycles and shared objects
  * need nothing special and depth is bounded however deep the data is.
  */
-const MAGIC = [0x53, 0x50, 0x43, 0x01] as const;
+const MAGIC = [0x53, 0x50, 0x43, 0x02] as const;
 
 /** null, boolean, string or number as they are; anything else is a tuple. */
 export type Value = null | boolean | string | number | readonly [op: number, arg?: unknown];

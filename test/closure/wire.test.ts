@@ -77,7 +77,7 @@ describe('damaged bytes', () => {
 
 describe('limits', () => {
   test('a header that promises more than there is allocates nothing', async () => {
-    const promise = (...tail: number[]): Uint8Array => Uint8Array.from([0x53, 0x50, 0x43, 1, ...tail]);
+    const promise = (...tail: number[]): Uint8Array => Uint8Array.from([0x53, 0x50, 0x43, 2, ...tail]);
     expect(await coded(promise(0xdd, 0xff, 0xff, 0xff, 0xff))).toBe('SP_CLOSURE_FORMAT');
     expect(await coded(promise(0xc6, 0x7f, 0xff, 0xff, 0xff))).toBe('SP_CLOSURE_FORMAT');
     expect(await coded(promise(...new Array<number>(40).fill(0x91), 0xc0))).toBe('SP_CLOSURE_LIMIT');
@@ -93,7 +93,7 @@ describe('limits', () => {
   test('another version is refused by name', async () => {
     const { bytes } = serializeGraph(1);
     bytes[3] = 9;
-    await expect(deserializeGraph(bytes, {})).rejects.toThrow('their version is 9, ours is 1');
+    await expect(deserializeGraph(bytes, {})).rejects.toThrow('their version is 9, ours is 2');
   });
 });
 
