@@ -132,6 +132,9 @@ function sourceNode(writer: GraphWriter, fn: AnyFunction, source: FunctionSource
       what: `class ${fn.name} with static #private state`,
       hint: 'private fields cannot be read from outside; export the class from a module of its own, so that it travels by reference',
     });
+  const deleted = deletedMember(fn, site);
+  if (deleted !== undefined)
+    writer.refuse({ what: `class ${fn.name}, whose member ${deleted} was deleted`, hint: 'its source would make it again; declare the class without it' });
   if ((source.unreadable?.length ?? 0) > 0)
     writer.refuse({ what: `class ${fn.name}, whose computed member names cannot be read`, hint: 'load the program with --import spark-proxy/register' });
   if (site.unsteadyKey !== undefined)
@@ -171,6 +174,13 @@ function sourceNode(writer: GraphWriter, fn: AnyFunction, source: FunctionSource
     hasOwnLength(fn) ? null : fn.length,
     ...functionTail(writer, fn, ownKeysOf(fn, source), isClass),
   ];
+}
+
+/** A member that the source of a class makes and the class no longer has. */
+function deletedMember(cls: AnyFunction, { members }: Site): string | undefined {
+  const { prototype } = cls as { prototype?: object };
+  if (members === undefined || prototype === undefined) return undefined;
+  return members.prototype.find((key) => !Object.hasOwn(prototype, key)) ?? members.statics.find((key) => !Object.hasOwn(cls, key));
 }
 
 /** What a class extends: `null` is told by its prototype only. */

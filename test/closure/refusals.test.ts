@@ -208,6 +208,21 @@ test('what a function cannot take from the class around it is refused', () => {
   expect(refusal(around.viaTarget)).toMatch(/uses new\.target of the constructor around it\n/);
 });
 
+test('a class that has lost a member its source would make again is refused', () => {
+  class Shrunk {
+    kept(): number {
+      return 1;
+    }
+    gone(): number {
+      return 2;
+    }
+  }
+  const one = new Shrunk();
+  expect(serializeGraph(() => one.kept()).bytes.length).toBeGreaterThan(0);
+  delete (Shrunk.prototype as Partial<Shrunk>).gone;
+  expect(refusal(() => one.kept())).toMatch(/class Shrunk, whose member gone was deleted\n.*one/);
+});
+
 test('what eval names is not seen, and what a class takes from the class around it is not to be had', () => {
   const three = 3;
   // oxlint-disable-next-line no-eval
