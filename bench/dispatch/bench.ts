@@ -19,12 +19,8 @@ const ROUNDS = 3;
 const PARTITIONS = [1, 2] as const;
 const TIMEOUT_MS = 120_000;
 const OF_RAW_AT_LEAST = 0.25;
-/**
- * Tasks at a time from which no-op tasks are held to raw threads. With fewer, what stands between the two is the way itself,
- * two wake-ups of a process and two of a thread for hardly any work: those are held to that way without a scheduler.
- */
-const FRAME = 16;
-const OF_PATH_AT_LEAST = 0.25;
+/** With so few tasks at a time most of the work is the way itself, two wake-ups of a process and two of a thread: they are shown beside it, too. */
+const FEW = 2;
 const OF_PYSPARK_AT_LEAST = 300;
 const JOB_AT_MOST = 50;
 
@@ -101,18 +97,17 @@ async function throughLaunchTasks(quick: boolean): Promise<Row[]> {
     ...[undefined, ...DEPTHS].map((fixed): Row => {
       const value = figures.get(fixed === undefined ? 'tasks' : `tasks ${fixed}`);
       const depth = fixed ?? DEFAULT_DEPTH;
-      const bound = depth < FRAME ? undefined : { atLeast: OF_RAW_AT_LEAST };
       return {
         ...rate,
         case: `no-op tasks, 2 workers over tcp, ${settingOf(fixed)}`,
         value: rounded(value),
-        ...compare(value, figures.get(`threads ${depth}`), `raw worker_threads, depth ${depth}`, bound),
+        ...compare(value, figures.get(`threads ${depth}`), `raw worker_threads, depth ${depth}`, { atLeast: OF_RAW_AT_LEAST }),
       };
     }),
-    ...DEPTHS.filter((depth) => depth < FRAME).map((depth): Row => {
+    ...DEPTHS.filter((depth) => depth <= FEW).map((depth): Row => {
       const value = figures.get(`tasks ${depth}`);
       const name = `no-op tasks, 2 workers over tcp, ${settingOf(depth)}, to the path alone`;
-      return { ...rate, case: name, value: rounded(value), ...compare(value, figures.get(`path ${depth}`), 'echo in batches', { atLeast: OF_PATH_AT_LEAST }) };
+      return { ...rate, case: name, value: rounded(value), ...compare(value, figures.get(`path ${depth}`), `echo in batches, depth ${depth}`) };
     }),
     'missing' in peer ? { ...rate, case: pysparkCase, missing: peer.missing } : { ...rate, case: pysparkCase, value: rounded(figures.get('pyspark')) },
     ...('missing' in peer

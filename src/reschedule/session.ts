@@ -71,7 +71,7 @@ export class RescheduleSession implements DispatcherListener {
   #starting: Promise<void> | undefined;
   readonly #unwatch: () => void;
   #lastStats: DispatcherStats | undefined;
-  /** Tasks came back although workers are there: until when, or until how many are there, tasks run inside. */
+  /** Tasks came back although workers are there (told once): until when, or until how many are there, tasks run inside. */
   #unsuited: { readonly until: number; readonly workers: number } | undefined;
   #captured = 0;
   #inside = 0;
@@ -187,10 +187,7 @@ export class RescheduleSession implements DispatcherListener {
   }
 
   #areUnsuited(workers: number): boolean {
-    if (this.#unsuited === undefined) return false;
-    if (this.#unsuited.workers === workers && systemClock.now() < this.#unsuited.until) return true;
-    this.#unsuited = undefined;
-    return false;
+    return this.#unsuited !== undefined && this.#unsuited.workers === workers && systemClock.now() < this.#unsuited.until;
   }
 
   /** Slots outside, for the default number of partitions. */
